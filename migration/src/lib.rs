@@ -1,0 +1,41 @@
+//! The database schema of event-worker, one change per file, for `MariaDB`, `MySQL`, `PostgreSQL` and `SQLite`.
+//!
+//! `MySQL` commits every DDL statement at once, so each migration consists of statements that can be repeated: a process
+//! killed between two of them is finished by the next one.
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod columns;
+mod m20261121_000001_tables;
+
+/// All schema changes, oldest first.
+pub struct Migrator;
+
+/// Where applied migrations are recorded: created before any other table, so that its absence tells a foreign database.
+pub const MIGRATIONS_TABLE: &str = "event_worker_migrations";
+
+/// The tables that migrations create.
+pub const TABLES: [&str; 10] = [
+    "checkpoints",
+    "observer_status",
+    "markets",
+    "events",
+    "orders",
+    "offers",
+    "activities",
+    "collections",
+    "tokens",
+    "dead_letters",
+];
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261121_000001_tables::Migration)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        Alias::new(MIGRATIONS_TABLE).into_iden()
+    }
+}

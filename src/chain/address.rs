@@ -1,0 +1,102 @@
+//! Account and object addresses. The node trims leading zeros; everything of ours is padded.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::ParseError;
+
+/// A 32-byte address, shown as `0x` and 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address([u8; 32]);
+
+impl Address {
+    /// The address with these bytes, most significant first.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The form in which types are written (AIP-40): `0x1` for the sixteen special addresses, padded otherwise.
+    #[must_use]
+    pub fn in_type(&self) -> String {
+        let special = self.0[..31].iter().all(|byte| *byte == 0) && self.0[31] < 16;
+        if special {
+            format!("{:#x}", self.0[31])
+        } else {
+            self.to_string()
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{}", hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Address {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let wrong = || ParseError(format!("expected an address (0x and 1 to 64 hex digits), found {text:?}"));
+        let digits = text.strip_prefix("0x").ok_or_else(wrong)?;
+        if digits.is_empty() || digits.len() > 64 {
+            return Err(wrong());
+        }
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(format!("{digits:0>64}"), &mut bytes).map_err(|_| wrong())?;
+        Ok(Self(bytes))
+    }
+}
+
+/// A Move type with every address in its one standard form, so that equal types are equal texts.
+///
+/// `0x92D::m::S<0x01::a::B>` becomes `0x00..092d::m::S<0x1::a::B>`; a text without addresses comes back as it is.
+#[must_use]
+pub fn canonical_type(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for part in text.split_inclusive(['<', '>', ',', ' ']) {
+        match part.split_once("::").map(|(head, rest)| (head.parse::<Address>(), rest)) {
+            Some((Ok(address), rest)) => {
+                out.push_str(&address.in_type());
+                out.push_str("::");
+                out.push_str(rest);
+            }
+            Some((Err(_), _)) | None => out.push_str(part),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trimmed_and_padded_are_one_address() {
+        let padded = format!("0x{:0>64}", "92d2");
+        assert_eq!("0x92D2".parse::<Address>().unwrap().to_string(), padded);
+        assert_eq!(padded.parse::<Address>().unwrap(), "0x92d2".parse().unwrap());
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in ["", "0x", "92d2", "0xg", "0x-1", &format!("0x{}", "1".repeat(65)), "0x1 "] {
+            assert!(text.parse::<Address>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn types_take_one_form() {
+        let long = format!("0x{:0>64}", "92d");
+        assert_eq!(canonical_type("0x0000001::aptos_coin::AptosCoin"), "0x1::aptos_coin::AptosCoin");
+        assert_eq!(canonical_type("0x92d::m::S<0x01::a::B, u64>"), format!("{long}::m::S<0x1::a::B, u64>"));
+        assert_eq!(canonical_type("u64"), "u64");
+    }
+}

@@ -1,0 +1,27 @@
+//! An event as a source gives it, before anybody asks what it means.
+
+use super::{Address, SeqNo, Timestamp, Version};
+
+/// A chain's number: mainnet 1, testnet 2, local networks 4.
+pub type ChainId = u8;
+
+/// One emitted event. `data` is the JSON text as received; nothing of it is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawEvent {
+    /// The transaction that emitted it.
+    pub version: Version,
+    /// Its place among the events of that transaction, where the source tells.
+    pub event_index: Option<u32>,
+    /// Its number in its stream.
+    pub seq_no: SeqNo,
+    /// The Move type, addresses in their standard form ([`super::canonical_type`]).
+    pub event_type: String,
+    /// The account that owns the event handle.
+    pub account_address: Address,
+    /// The handle's number at that account.
+    pub creation_number: u64,
+    /// The event's fields, JSON text.
+    pub data: String,
+    /// The block's time, where the source tells.
+    pub block_time: Option<Timestamp>,
+}

@@ -1,0 +1,19 @@
+//! The ledger's words, as plain values: addresses, positions, amounts, times, events and token ids.
+
+mod address;
+mod amount;
+mod event;
+mod position;
+mod timestamp;
+pub mod token;
+
+pub use address::{Address, canonical_type};
+pub use amount::Amount;
+pub use event::{ChainId, RawEvent};
+pub use position::{SeqNo, Version};
+pub use timestamp::Timestamp;
+
+/// A text that does not spell the value asked for. Its message says what was found and what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseError(pub String);

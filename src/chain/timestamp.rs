@@ -1,0 +1,34 @@
+//! The chain's time.
+
+/// Microseconds since 1970 (UTC), at most the end of the year 9999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// 9999-12-31T23:59:59.999999Z, the last time that every database can store.
+    pub const MAX: Self = Self(253_402_300_799_999_999);
+
+    /// The time so many microseconds after 1970, or nothing beyond the year 9999.
+    #[must_use]
+    pub fn from_micros(micros: u128) -> Option<Self> {
+        i64::try_from(micros).ok().filter(|micros| *micros <= Self::MAX.0).map(Self)
+    }
+
+    /// Microseconds since 1970; never negative.
+    #[must_use]
+    pub fn micros(self) -> i64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_year_9999_there_is_no_time() {
+        assert_eq!(Timestamp::from_micros(253_402_300_799_999_999), Some(Timestamp::MAX));
+        assert_eq!(Timestamp::from_micros(253_402_300_800_000_000), None);
+        assert_eq!(Timestamp::from_micros(u128::MAX), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! What exists and who owns it: `tokens` and `collections`.
+//!
+//! Each column follows the newest event that says something about it, and the position of that event is stored with it.
+//! So the result does not depend on the order of arrival, and nothing is ever folded anew.
+
+use std::collections::BTreeMap;
+
+use super::{Entry, Moment};
+use crate::chain::{Address, Amount, Version};
+use crate::market::kind::{Step, Subject};
+use crate::market::{Item, Standard};
+
+/// Primary key of `tokens`: `token_id`, `property_version`.
+pub type TokenKey = (String, i64);
+
+/// What folding owns of a row of `tokens`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub key: TokenKey,
+    pub collection_id: Option<String>,
+    pub creator: Option<Address>,
+    pub collection_name: Option<String>,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub uri: Option<String>,
+    pub created_version: Option<Version>,
+    pub owner: Option<Owner>,
+}
+
+/// Who owned a token after an event.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Owner {
+    pub since: Moment,
+    pub address: Address,
+}
+
+/// What folding owns of a row of `collections`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collection {
+    pub collection_id: String,
+    pub creator: Option<Address>,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub uri: Option<String>,
+    pub standard: Standard,
+    pub maximum: Option<Amount>,
+    pub created_version: Option<Version>,
+}
+
+pub(super) fn key(item: &Item) -> Option<TokenKey> {
+    item.token_id.as_ref().map(|id| (id.clone(), item.property_version))
+}
+
+pub(super) fn fold_token(entry: &Entry, rows: &BTreeMap<TokenKey, Token>, changed: &mut BTreeMap<TokenKey, Token>) {
+    let item = &entry.event.item;
+    let Some(key) = key(item) else { return };
+    let token = changed.entry(key).or_insert_with_key(|key| rows.get(key).cloned().unwrap_or_else(|| Token::unseen(key)));
+    // These never change on chain: where two events differ all the same, the greater text wins, in any order.
+    grow(&mut token.collection_id, item.collection_id.as_ref());
+    grow(&mut token.creator, item.creator.as_ref());
+    grow(&mut token.collection_name, item.collection_name.as_ref());
+    grow(&mut token.name, item.token_name.as_ref());
+    if entry.event.kind.subject() == Subject::Token {
+        let event = &entry.event;
+        let told = (Some(entry.version), event.description.clone(), event.uri.clone());
+        let known = (token.created_version, token.description.take(), token.uri.take());
+        (token.created_version, token.description, token.uri) = told.max(known);
+    }
+    let owner = owner(entry).map(|address| Owner { since: entry.moment(), address });
+    grow(&mut token.owner, owner.as_ref());
+}
+
+pub(super) fn fold_collection(entry: &Entry, rows: &BTreeMap<String, Collection>, changed: &mut BTreeMap<String, Collection>) {
+    let Item { collection_id: Some(id), collection_name, creator, .. } = &entry.event.item else { return };
+    let row = match changed.get_mut(id) {
+        Some(row) => row,
+        None => changed.entry(id.clone()).or_insert_with_key(|id| {
+            rows.get(id).cloned().unwrap_or_else(|| Collection::unseen(id, entry.event.standard))
+        }),
+    };
+    grow(&mut row.creator, creator.as_ref());
+    grow(&mut row.name, collection_name.as_ref());
+    if entry.event.kind.subject() == Subject::Collection {
+        let event = &entry.event;
+        let told = (Some(entry.version), event.description.clone(), event.uri.clone(), event.maximum);
+        let known = (row.created_version, row.description.take(), row.uri.take(), row.maximum);
+        (row.created_version, row.description, row.uri, row.maximum) = told.max(known);
+    }
+}
+
+/// Whom an event says to own its token afterwards.
+fn owner(entry: &Entry) -> Option<Address> {
+    let event = &entry.event;
+    match event.kind.subject() {
+        Subject::Listing(Step::Place | Step::Cancel) => event.seller,
+        Subject::Listing(Step::Fill) => event.buyer,
+        Subject::TokenOffer(Step::Fill) | Subject::CollectionOffer(Step::Fill) => event.offerer,
+        Subject::Token => event.item.creator,
+        Subject::TokenOffer(Step::Place | Step::Cancel)
+        | Subject::CollectionOffer(Step::Place | Step::Cancel)
+        | Subject::Collection => None,
+    }
+}
+
+fn grow<T: Ord + Clone>(known: &mut Option<T>, told: Option<&T>) {
+    if told > known.as_ref() {
+        *known = told.cloned();
+    }
+}
+
+impl Token {
+    fn unseen(key: &TokenKey) -> Self {
+        Self {
+            key: key.clone(),
+            collection_id: None,
+            creator: None,
+            collection_name: None,
+            name: None,
+            description: None,
+            uri: None,
+            created_version: None,
+            owner: None,
+        }
+    }
+}
+
+impl Collection {
+    fn unseen(id: &str, standard: Standard) -> Self {
+        Self {
+            collection_id: id.to_owned(),
+            creator: None,
+            name: None,
+            description: None,
+            uri: None,
+            standard,
+            maximum: None,
+            created_version: None,
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Between the rows of the fold and the rows of the tables.
+
+use std::sync::Arc;
+
+use super::StoreError;
+use super::entities::{activities, collections, dead_letters, events, offers, orders, tokens};
+use crate::chain::{Address, RawEvent, SeqNo, Timestamp, Version};
+use crate::market::fold::{Collection, Entry, Last, Moment, Offer, OfferStatus, Order, OrderStatus, Scope, Token};
+use crate::market::fold::token::Owner;
+use crate::market::{Item, Kind, Refusal, Standard};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+pub(super) fn event(observer: &str, raw: &RawEvent, occurred_at: Option<Timestamp>, now: Timestamp) -> events::Model {
+    events::Model {
+        observer: observer.to_owned(),
+        seq_no: raw.seq_no.column(),
+        version: raw.version.column(),
+        event_index: index_column(raw.event_index),
+        event_type: raw.event_type.clone(),
+        account_address: raw.account_address.to_string(),
+        creation_number: raw.creation_number.cast_signed(),
+        data: raw.data.clone(),
+        occurred_at,
+        recorded_at: now,
+    }
+}
+
+pub(super) fn raw_event(row: events::Model) -> Result<(String, RawEvent)> {
+    let raw = RawEvent {
+        version: Version::from_column(row.version),
+        event_index: index(row.event_index),
+        seq_no: SeqNo::from_column(row.seq_no),
+        event_type: row.event_type,
+        account_address: address("events.account_address", &row.account_address)?,
+        creation_number: row.creation_number.cast_unsigned(),
+        data: row.data,
+        block_time: row.occurred_at,
+    };
+    Ok((row.observer, raw))
+}
+
+pub(super) fn dead_letter(observer: &str, raw: &RawEvent, why: &Refusal, now: Timestamp) -> dead_letters::Model {
+    dead_letters::Model {
+        observer: observer.to_owned(),
+        seq_no: raw.seq_no.column(),
+        version: raw.version.column(),
+        event_type: raw.event_type.clone(),
+        data: raw.data.clone(),
+        error: why.to_string(),
+        attempts: 1,
+        first_seen_at: now,
+        last_seen_at: now,
+        state: "parked".to_owned(),
+    }
+}
+
+pub(super) fn activity(entry: &Entry) -> activities::Model {
+    let event = &entry.event;
+    let (order_id, offer_id) = (entry.order_id(), entry.offer_id());
+    let (from, to) = parties(entry);
+    let item = &event.item;
+    activities::Model {
+        observer: entry.observer.to_string(),
+        seq_no: entry.seq_no.column(),
+        version: entry.version.column(),
+        event_index: index_column(entry.event_index),
+        market: entry.market.to_string(),
+        kind: event.kind.name().to_owned(),
+        order_id: order_id.map(str::to_owned),
+        offer_id: offer_id.map(str::to_owned),
+        collection_id: item.collection_id.clone(),
+        collection_name: item.collection_name.clone(),
+        creator: shown(item.creator),
+        token_id: item.token_id.clone(),
+        token_name: item.token_name.clone(),
+        property_version: item.property_version,
+        from_address: shown(from),
+        to_address: shown(to),
+        price: event.price,
+        quantity: event.quantity,
+        total: event.total,
+        royalty: event.royalty,
+        fee: event.fee,
+        currency: event.currency.clone(),
+        occurred_at: event.time,
+    }
+}
+
+/// Seller, offerer or creator, and buyer or the offerer of a filled offer.
+fn parties(entry: &Entry) -> (Option<Address>, Option<Address>) {
+    let event = &entry.event;
+    match event.kind {
+        Kind::PlaceListing | Kind::CancelListing => (event.seller, None),
+        Kind::FillListing => (event.seller, event.buyer),
+        Kind::PlaceTokenOffer | Kind::CancelTokenOffer | Kind::PlaceCollectionOffer | Kind::CancelCollectionOffer => (event.offerer, None),
+        Kind::FillTokenOffer | Kind::FillCollectionOffer => (event.seller, event.offerer),
+        Kind::CreateCollection | Kind::CreateToken => (event.item.creator, None),
+    }
+}
+
+pub(super) fn order_row(order: Order) -> orders::Model {
+    let Order { item, last, .. } = order;
+    orders::Model {
+        order_id: order.order_id,
+        market: order.market.to_string(),
+        order_key: order.order_key,
+        collection_id: item.collection_id,
+        collection_name: item.collection_name,
+        creator: shown(item.creator),
+        token_id: item.token_id,
+        token_name: item.token_name,
+        property_version: item.property_version,
+        seller: shown(order.seller),
+        buyer: shown(order.buyer),
+        price: order.price,
+        quantity: order.quantity,
+        remaining_quantity: order.remaining_quantity,
+        currency: order.currency,
+        status: order.status.name().to_owned(),
+        sale_price: order.sale_price,
+        listed_at: order.listed_at,
+        closed_at: order.closed_at,
+        listed_version: order.listed_version.map(Version::column),
+        closed_version: order.closed_version.map(Version::column),
+        last_seq_no: last.seq_no.column(),
+        last_observer: last.observer.to_string(),
+        last_version: last.version.column(),
+        last_event_index: index_column(last.event_index),
+        unexpected: order.unexpected.cast_signed(),
+    }
+}
+
+pub(super) fn order(row: orders::Model) -> Result<Order> {
+    Ok(Order {
+        market: row.market.into(),
+        order_key: row.order_key,
+        item: Item {
+            collection_id: row.collection_id,
+            collection_name: row.collection_name,
+            creator: maybe("orders.creator", row.creator.as_deref())?,
+            token_id: row.token_id,
+            token_name: row.token_name,
+            property_version: row.property_version,
+        },
+        seller: maybe("orders.seller", row.seller.as_deref())?,
+        buyer: maybe("orders.buyer", row.buyer.as_deref())?,
+        price: row.price,
+        quantity: row.quantity,
+        remaining_quantity: row.remaining_quantity,
+        currency: row.currency,
+        status: OrderStatus::from_name(&row.status).ok_or_else(|| unreadable("orders.status", &row.status))?,
+        sale_price: row.sale_price,
+        listed_at: row.listed_at,
+        closed_at: row.closed_at,
+        listed_version: row.listed_version.map(Version::from_column),
+        closed_version: row.closed_version.map(Version::from_column),
+        last: last(row.last_version, row.last_event_index, row.last_observer, row.last_seq_no),
+        unexpected: row.unexpected.cast_unsigned(),
+        order_id: row.order_id,
+    })
+}
+
+pub(super) fn offer_row(offer: Offer) -> offers::Model {
+    let Offer { item, last, .. } = offer;
+    offers::Model {
+        offer_id: offer.offer_id,
+        market: offer.market.to_string(),
+        offer_key: offer.offer_key,
+        scope: offer.scope.name().to_owned(),
+        collection_id: item.collection_id,
+        collection_name: item.collection_name,
+        creator: shown(item.creator),
+        token_id: item.token_id,
+        token_name: item.token_name,
+        property_version: item.property_version,
+        offerer: shown(offer.offerer),
+        acceptor: shown(offer.acceptor),
+        price: offer.price,
+        quantity: offer.quantity,
+        remaining_quantity: offer.remaining_quantity,
+        currency: offer.currency,
+        status: offer.status.name().to_owned(),
+        expires_at: offer.expires_at,
+        opened_at: offer.opened_at,
+        closed_at: offer.closed_at,
+        opened_version: offer.opened_version.map(Version::column),
+        closed_version: offer.closed_version.map(Version::column),
+        last_seq_no: last.seq_no.column(),
+        last_observer: last.observer.to_string(),
+        last_version: last.version.column(),
+        last_event_index: index_column(last.event_index),
+        unexpected: offer.unexpected.cast_signed(),
+    }
+}
+
+pub(super) fn offer(row: offers::Model) -> Result<Offer> {
+    Ok(Offer {
+        market: row.market.into(),
+        offer_key: row.offer_key,
+        scope: Scope::from_name(&row.scope).ok_or_else(|| unreadable("offers.scope", &row.scope))?,
+        item: Item {
+            collection_id: row.collection_id,
+            collection_name: row.collection_name,
+            creator: maybe("offers.creator", row.creator.as_deref())?,
+            token_id: row.token_id,
+            token_name: row.token_name,
+            property_version: row.property_version,
+        },
+        offerer: maybe("offers.offerer", row.offerer.as_deref())?,
+        acceptor: maybe("offers.acceptor", row.acceptor.as_deref())?,
+        price: row.price,
+        quantity: row.quantity,
+        remaining_quantity: row.remaining_quantity,
+        currency: row.currency,
+        status: OfferStatus::from_name(&row.status).ok_or_else(|| unreadable("offers.status", &row.status))?,
+        expires_at: row.expires_at,
+        opened_at: row.opened_at,
+        closed_at: row.closed_at,
+        opened_version: row.opened_version.map(Version::from_column),
+        closed_version: row.closed_version.map(Version::from_column),
+        last: last(row.last_version, row.last_event_index, row.last_observer, row.last_seq_no),
+        unexpected: row.unexpected.cast_unsigned(),
+        offer_id: row.offer_id,
+    })
+}
+
+pub(super) fn token_row(token: Token, now: Timestamp) -> tokens::Model {
+    let (token_id, property_version) = token.key;
+    let since = token.owner.as_ref().map(|owner| owner.since);
+    tokens::Model {
+        token_id,
+        property_version,
+        collection_id: token.collection_id,
+        creator: shown(token.creator),
+        collection_name: token.collection_name,
+        name: token.name,
+        description: token.description,
+        uri: token.uri,
+        created_version: token.created_version.map(Version::column),
+        owner: token.owner.map(|owner| owner.address.to_string()),
+        owner_version: since.map(|since| since.version.column()),
+        owner_place: since.map(|since| since.place),
+        owner_seq_no: since.map(|since| since.seq_no.column()),
+        updated_at: now,
+    }
+}
+
+pub(super) fn token(row: tokens::Model) -> Result<Token> {
+    let address = maybe("tokens.owner", row.owner.as_deref())?;
+    let since = row.owner_version.zip(row.owner_place).zip(row.owner_seq_no).map(|((version, place), seq_no)| Moment {
+        version: Version::from_column(version),
+        place,
+        seq_no: SeqNo::from_column(seq_no),
+    });
+    Ok(Token {
+        key: (row.token_id, row.property_version),
+        collection_id: row.collection_id,
+        creator: maybe("tokens.creator", row.creator.as_deref())?,
+        collection_name: row.collection_name,
+        name: row.name,
+        description: row.description,
+        uri: row.uri,
+        created_version: row.created_version.map(Version::from_column),
+        owner: since.zip(address).map(|(since, address)| Owner { since, address }),
+    })
+}
+
+/// Columns that importing owns are null here; an update leaves them out.
+pub(super) fn collection_row(collection: Collection, now: Timestamp) -> collections::Model {
+    collections::Model {
+        collection_id: collection.collection_id,
+        creator: shown(collection.creator),
+        name: collection.name,
+        description: collection.description,
+        uri: collection.uri,
+        standard: collection.standard.name().to_owned(),
+        supply: None,
+        maximum: collection.maximum,
+        metadata: None,
+        created_version: collection.created_version.map(Version::column),
+        updated_at: now,
+    }
+}
+
+pub(super) fn collection(row: collections::Model) -> Result<Collection> {
+    Ok(Collection {
+        creator: maybe("collections.creator", row.creator.as_deref())?,
+        name: row.name,
+        description: row.description,
+        uri: row.uri,
+        standard: if row.standard == Standard::V2.name() { Standard::V2 } else { Standard::V1 },
+        maximum: row.maximum,
+        created_version: row.created_version.map(Version::from_column),
+        collection_id: row.collection_id,
+    })
+}
+
+fn last(version: i64, event_index: Option<i32>, observer: String, seq_no: i64) -> Last {
+    Last {
+        version: Version::from_column(version),
+        event_index: index(event_index),
+        observer: Arc::from(observer),
+        seq_no: SeqNo::from_column(seq_no),
+    }
+}
+
+fn shown(address: Option<Address>) -> Option<String> {
+    address.map(|address| address.to_string())
+}
+
+fn maybe(column: &str, text: Option<&str>) -> Result<Option<Address>> {
+    text.map(|text| address(column, text)).transpose()
+}
+
+fn address(column: &str, text: &str) -> Result<Address> {
+    text.parse().map_err(|_| unreadable(column, text))
+}
+
+fn unreadable(column: &str, text: &str) -> StoreError {
+    StoreError::Refused(format!("{column} holds {text:?}, which event-worker never writes: restore the database"))
+}
+
+fn index_column(index: Option<u32>) -> Option<i32> {
+    index.and_then(|index| i32::try_from(index).ok())
+}
+
+fn index(column: Option<i32>) -> Option<u32> {
+    column.and_then(|index| u32::try_from(index).ok())
+}

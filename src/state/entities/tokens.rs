@@ -1,0 +1,31 @@
+//! What tokens exist, and who owns them.
+
+use sea_orm::entity::prelude::*;
+
+use crate::chain::Timestamp;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "tokens")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub token_id: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub property_version: i64,
+    pub collection_id: Option<String>,
+    pub creator: Option<String>,
+    pub collection_name: Option<String>,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub uri: Option<String>,
+    pub created_version: Option<i64>,
+    pub owner: Option<String>,
+    pub owner_version: Option<i64>,
+    pub owner_place: Option<i64>,
+    pub owner_seq_no: Option<i64>,
+    pub updated_at: Timestamp,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,91 @@
+//! Reading, under lock, the rows that a batch is about, and the stored events of what is late.
+
+use std::collections::BTreeSet;
+
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, JoinType, Order, QueryFilter, QueryOrder, QuerySelect, RelationTrait,
+};
+
+use super::entities::{activities, collections, events, offers, orders, tokens};
+use super::{StoreError, convert};
+use crate::market::Markets;
+use crate::market::fold::{Entry, Keys, Rows, TokenKey};
+
+/// Keys in one query.
+const MANY: usize = 500;
+
+/// The rows of `keys`, locked until the transaction ends. All transactions lock in the same order of tables and keys, so
+/// that workers wait for one another rather than deadlock.
+pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Result<Rows, StoreError> {
+    let mut rows = Rows::default();
+    for ids in chunks(&keys.orders) {
+        let query = orders::Entity::find().filter(orders::Column::OrderId.is_in(ids)).order_by(orders::Column::OrderId, Order::Asc);
+        for row in query.lock_exclusive().all(transaction).await? {
+            rows.orders.insert(row.order_id.clone(), convert::order(row)?);
+        }
+    }
+    for ids in chunks(&keys.offers) {
+        let query = offers::Entity::find().filter(offers::Column::OfferId.is_in(ids)).order_by(offers::Column::OfferId, Order::Asc);
+        for row in query.lock_exclusive().all(transaction).await? {
+            rows.offers.insert(row.offer_id.clone(), convert::offer(row)?);
+        }
+    }
+    for ids in chunks(&keys.tokens) {
+        let query = tokens::Entity::find()
+            .filter(token_keys(ids))
+            .order_by(tokens::Column::TokenId, Order::Asc)
+            .order_by(tokens::Column::PropertyVersion, Order::Asc);
+        for row in query.lock_exclusive().all(transaction).await? {
+            let token = convert::token(row)?;
+            rows.tokens.insert(token.key.clone(), token);
+        }
+    }
+    for ids in chunks(&keys.collections) {
+        let query = collections::Entity::find()
+            .filter(collections::Column::CollectionId.is_in(ids))
+            .order_by(collections::Column::CollectionId, Order::Asc);
+        for row in query.lock_exclusive().all(transaction).await? {
+            rows.collections.insert(row.collection_id.clone(), convert::collection(row)?);
+        }
+    }
+    Ok(rows)
+}
+
+/// The stored events of these orders and offers, decoded again.
+pub(super) async fn history(transaction: &DatabaseTransaction, markets: &Markets, late: &Keys) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = vec![];
+    for ids in chunks(&late.orders) {
+        entries.extend(entries_of(transaction, markets, activities::Column::OrderId.is_in(ids).into()).await?);
+    }
+    for ids in chunks(&late.offers) {
+        entries.extend(entries_of(transaction, markets, activities::Column::OfferId.is_in(ids).into()).await?);
+    }
+    Ok(entries)
+}
+
+async fn entries_of(transaction: &DatabaseTransaction, markets: &Markets, which: Condition) -> Result<Vec<Entry>, StoreError> {
+    let query = events::Entity::find().join(JoinType::InnerJoin, events::Relation::Activity.def()).filter(which);
+    let mut entries = vec![];
+    for row in query.all(transaction).await? {
+        let (observer, raw) = convert::raw_event(row)?;
+        let stream = markets.stream(&observer).ok_or_else(|| {
+            StoreError::Refused(format!("a late event needs the stored events of {observer}, which no market of MARKETS has: add its market again"))
+        })?;
+        let entry = stream.entry(&raw).map_err(|why| {
+            StoreError::Refused(format!("the stored event {observer} {} no longer decodes ({why}): the market file has changed", raw.seq_no))
+        })?;
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+fn token_keys(keys: Vec<TokenKey>) -> Condition {
+    let columns = Expr::tuple([Expr::col(tokens::Column::TokenId), Expr::col(tokens::Column::PropertyVersion)]);
+    Condition::all().add(columns.in_tuples(keys))
+}
+
+fn chunks<T: Clone>(keys: &BTreeSet<T>) -> impl Iterator<Item = Vec<T>> {
+    let keys: Vec<_> = keys.iter().cloned().collect();
+    keys.chunks(MANY).map(<[T]>::to_vec).collect::<Vec<_>>().into_iter()
+}

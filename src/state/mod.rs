@@ -1,0 +1,61 @@
+//! Making it true: the tables, and the one transaction in which events, rows and checkpoints are committed together.
+//! The only module that knows SQL.
+
+mod commit;
+mod connect;
+mod convert;
+pub mod entities;
+mod error;
+mod load;
+mod migrate;
+mod progress;
+mod query;
+mod url;
+mod value;
+mod write;
+
+pub use commit::{Committed, Executed, Slice};
+pub use migrate::Migration;
+pub use error::{StoreError, Trouble};
+pub use progress::{Checkpoint, ObserverReport};
+pub use query::{Filter, Floor, Overview, Parked};
+pub use url::DatabaseUrl;
+pub use value::{at, now};
+pub use write::Recorder;
+
+use std::sync::Arc;
+
+use sea_orm::{DatabaseConnection, DbBackend};
+
+/// A connected database.
+#[derive(Clone)]
+pub struct Store {
+    db: DatabaseConnection,
+    backend: DbBackend,
+    recorder: Option<Arc<dyn Recorder>>,
+}
+
+impl Store {
+    /// Shows every write of later commits to `recorder`, for benchmarks.
+    #[must_use]
+    pub fn recorded(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// The connection, for tests and benchmarks that look at tables directly.
+    #[must_use]
+    pub fn connection(&self) -> &DatabaseConnection {
+        &self.db
+    }
+
+    /// Closes all connections.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.db.close().await.map_err(StoreError::from)
+    }
+
+    fn new(db: DatabaseConnection) -> Self {
+        let backend = db.get_database_backend();
+        Self { db, backend, recorder: None }
+    }
+}

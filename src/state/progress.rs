@@ -1,0 +1,133 @@
+//! Where observers stand: checkpoints, and what workers report of themselves.
+
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable, QueryFilter, QueryOrder, QuerySelect};
+
+use super::entities::{checkpoints, dead_letters, markets, observer_status};
+use super::value::now;
+use super::{Store, StoreError, write};
+use crate::chain::{ChainId, SeqNo, Timestamp, Version};
+use crate::market::Markets;
+
+/// An observer's stored position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The chain of the events executed so far.
+    pub chain_id: Option<ChainId>,
+    /// The next event to execute.
+    pub next: SeqNo,
+    /// The version of the last executed event.
+    pub executed_version: Option<Version>,
+    /// How many of the last executed events are parked, without one between them that is not.
+    pub parked_in_a_row: u64,
+}
+
+/// What a worker tells about one of its observers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObserverReport {
+    pub observer: String,
+    pub state: String,
+    pub cause: Option<String>,
+    pub last_error: Option<String>,
+    /// Events per second.
+    pub rate: f64,
+    /// Events that the handle has emitted, where known.
+    pub counter: Option<u64>,
+    pub lag_seconds: Option<u64>,
+    pub worker: String,
+    /// Since when it is in that state.
+    pub since: Timestamp,
+}
+
+impl Store {
+    /// Makes sure that every stream has a checkpoint, and that the markets are the ones this database is about.
+    pub async fn prepare(&self, markets: &Markets) -> Result<(), StoreError> {
+        for market in markets.iter() {
+            let row = markets::Model { market: market.name.to_string(), address: market.address.to_string(), unexpected: 0 };
+            // Setting the key to itself hides no other failure, unlike INSERT IGNORE.
+            self.upsert::<markets::Entity>(row, &[markets::Column::Market]).await?;
+            let known = markets::Entity::find_by_id(&*market.name).one(&self.db).await?;
+            if let Some(known) = known.filter(|known| known.address != market.address.to_string()) {
+                return Err(StoreError::Refused(format!(
+                    "this database holds market {} at {}, MARKETS says {}: use a database of its own for each deployment",
+                    market.name, known.address, market.address
+                )));
+            }
+        }
+        for stream in markets.streams() {
+            let row = checkpoints::Model {
+                observer: stream.observer.to_string(),
+                chain_id: None,
+                executed_seq_no: SeqNo::ZERO.executed(),
+                executed_version: None,
+                scanned_version: None,
+                events_total: 0,
+                updated_at: now(),
+            };
+            self.upsert::<checkpoints::Entity>(row, &[checkpoints::Column::Observer]).await?;
+        }
+        Ok(())
+    }
+
+    /// Inserts `row`, or rewrites only the columns `update` of the one that is there.
+    async fn upsert<E>(&self, row: E::Model, update: &[E::Column]) -> Result<(), StoreError>
+    where
+        E: EntityTrait,
+        E::Model: IntoActiveModel<E::ActiveModel>,
+    {
+        self.db.execute_raw(write::upsert::<E>(self.backend, row, update)?).await?;
+        Ok(())
+    }
+
+    /// Where `observer` stands. The truth, also after a lost answer to COMMIT.
+    pub async fn checkpoint(&self, observer: &str) -> Result<Checkpoint, StoreError> {
+        let row = checkpoints::Entity::find_by_id(observer).one(&self.db).await?.ok_or_else(|| {
+            StoreError::Refused(format!("there is no checkpoint of {observer}: was the table emptied while the worker ran? Start it again"))
+        })?;
+        Ok(Checkpoint {
+            chain_id: row.chain_id.and_then(|chain| ChainId::try_from(chain).ok()),
+            next: SeqNo::after_executed(row.executed_seq_no),
+            executed_version: row.executed_version.map(Version::from_column),
+            parked_in_a_row: self.parked_in_a_row(observer, row.executed_seq_no).await?,
+        })
+    }
+
+    async fn parked_in_a_row(&self, observer: &str, executed: i64) -> Result<u64, StoreError> {
+        /// More than any sensible `MAX_PARKED`.
+        const ENOUGH: u64 = 10_000;
+        let parked: Vec<i64> = dead_letters::Entity::find()
+            .select_only()
+            .column(dead_letters::Column::SeqNo)
+            .filter(dead_letters::Column::Observer.eq(observer))
+            .filter(dead_letters::Column::State.eq("parked"))
+            .filter(dead_letters::Column::SeqNo.lte(executed))
+            .order_by_desc(dead_letters::Column::SeqNo)
+            .limit(ENOUGH)
+            .into_tuple()
+            .all(&self.db)
+            .await?;
+        let run = parked.iter().zip((0..=executed).rev()).take_while(|(parked, expected)| *parked == expected);
+        Ok(run.count() as u64)
+    }
+
+    /// Stores what `status` shows in other processes.
+    pub async fn report(&self, reports: Vec<ObserverReport>) -> Result<(), StoreError> {
+        let now = now();
+        for report in reports {
+            let row = observer_status::Model {
+                observer: report.observer,
+                state: report.state,
+                cause: report.cause,
+                last_error: report.last_error,
+                rate: report.rate,
+                counter: report.counter.and_then(|counter| i64::try_from(counter).ok()),
+                lag_seconds: report.lag_seconds.and_then(|lag| i64::try_from(lag).ok()),
+                worker: report.worker,
+                since: report.since,
+                updated_at: now,
+            };
+            let update: Vec<_> = observer_status::Column::iter().skip(1).collect();
+            self.upsert::<observer_status::Entity>(row, &update).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! Writing many rows with few statements.
+
+use sea_orm::sea_query::{Expr, OnConflict, Query};
+use sea_orm::{
+    ActiveModelTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, IntoActiveModel, Iterable, Statement, Value,
+};
+
+use super::value::stored;
+use super::{Store, StoreError};
+
+/// Sees every write of a commit, for benchmarks.
+pub trait Recorder: Send + Sync {
+    /// A statement is about to be executed.
+    fn writes(&self, statement: &Statement);
+    /// The transaction has been committed.
+    fn committed(&self);
+}
+
+/// Statements come in few sizes, so that the server's and the driver's caches know them.
+const SIZES: [usize; 5] = [256, 64, 16, 4, 1];
+/// Rows with long texts go in smaller statements: servers bound the size of a packet.
+const MAX_BYTES: usize = 2 << 20;
+
+pub(super) struct Writer<'a> {
+    transaction: &'a DatabaseTransaction,
+    store: &'a Store,
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(store: &'a Store, transaction: &'a DatabaseTransaction) -> Self {
+        Self { transaction, store }
+    }
+
+    /// Executes a write; returns how many rows it changed.
+    pub async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
+        if let Some(recorder) = &self.store.recorder {
+            recorder.writes(&statement);
+        }
+        Ok(self.transaction.execute_raw(statement).await?.rows_affected())
+    }
+
+    /// Inserts rows that nobody has. A row that is there all the same fails the transaction.
+    pub async fn insert<E>(&self, rows: Vec<E::Model>) -> Result<(), StoreError>
+    where
+        E: EntityTrait,
+        E::Model: IntoActiveModel<E::ActiveModel>,
+    {
+        self.rows::<E>(rows, None).await
+    }
+
+    /// Rewrites the columns `update` of rows that are known to exist.
+    pub async fn replace<E>(&self, rows: Vec<E::Model>, update: &[E::Column]) -> Result<(), StoreError>
+    where
+        E: EntityTrait,
+        E::Model: IntoActiveModel<E::ActiveModel>,
+    {
+        self.rows::<E>(rows, Some(update)).await
+    }
+
+    async fn rows<E>(&self, rows: Vec<E::Model>, update: Option<&[E::Column]>) -> Result<(), StoreError>
+    where
+        E: EntityTrait,
+        E::Model: IntoActiveModel<E::ActiveModel>,
+    {
+        let backend = self.store.backend;
+        let rows: Vec<_> = rows.into_iter().map(|row| values::<E>(backend, row)).collect();
+        let mut rest = rows.as_slice();
+        while !rest.is_empty() {
+            let (chunk, behind) = rest.split_at(fitting(rest));
+            rest = behind;
+            self.execute(statement::<E>(backend, chunk, update)?).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A statement that inserts `row`, or rewrites the columns `update` of the one that is there.
+pub(super) fn upsert<E>(backend: DbBackend, row: E::Model, update: &[E::Column]) -> Result<Statement, StoreError>
+where
+    E: EntityTrait,
+    E::Model: IntoActiveModel<E::ActiveModel>,
+{
+    statement::<E>(backend, &[values::<E>(backend, row)], Some(update))
+}
+
+fn values<E>(backend: DbBackend, row: E::Model) -> Vec<Value>
+where
+    E: EntityTrait,
+    E::Model: IntoActiveModel<E::ActiveModel>,
+{
+    let mut row = row.into_active_model();
+    E::Column::iter().filter_map(|column| row.take(column).into_value()).map(|value| stored(backend, value)).collect()
+}
+
+/// How many of the first rows go into one statement.
+fn fitting(rows: &[Vec<Value>]) -> usize {
+    let mut bytes = 0;
+    let small = rows.iter().take_while(|row| {
+        bytes += row.iter().map(bytes_of).sum::<usize>();
+        bytes <= MAX_BYTES
+    });
+    let most = small.count().max(1);
+    SIZES.into_iter().find(|size| *size <= most).unwrap_or(1)
+}
+
+fn bytes_of(value: &Value) -> usize {
+    match value {
+        Value::String(Some(text)) => text.len(),
+        _ => size_of::<u64>(),
+    }
+}
+
+fn statement<E: EntityTrait>(backend: DbBackend, rows: &[Vec<Value>], update: Option<&[E::Column]>) -> Result<Statement, StoreError> {
+    let mut insert = Query::insert();
+    insert.into_table(E::default()).columns(E::Column::iter());
+    for row in rows {
+        let row = row.iter().cloned().map(Expr::value);
+        insert.values(row).map_err(|error| StoreError::Refused(error.to_string()))?;
+    }
+    if let Some(update) = update {
+        insert.on_conflict(OnConflict::columns(E::PrimaryKey::iter()).update_columns(update.iter().copied()).to_owned());
+    }
+    Ok(backend.build(&insert))
+}
