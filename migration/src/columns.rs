@@ -15,9 +15,22 @@ impl Columns {
         let backend = manager.get_database_backend();
         let mut collation = "";
         if backend == DbBackend::MySql {
-            let version = manager.get_connection().query_one_raw(sea_orm_migration::sea_orm::Statement::from_string(backend, "SELECT version() AS version"));
-            let version: String = version.await?.map(|row| row.try_get("", "version")).transpose()?.unwrap_or_default();
-            collation = if version.contains("MariaDB") { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" };
+            let version = manager
+                .get_connection()
+                .query_one_raw(sea_orm_migration::sea_orm::Statement::from_string(
+                    backend,
+                    "SELECT version() AS version",
+                ));
+            let version: String = version
+                .await?
+                .map(|row| row.try_get("", "version"))
+                .transpose()?
+                .unwrap_or_default();
+            collation = if version.contains("MariaDB") {
+                "utf8mb4_nopad_bin"
+            } else {
+                "utf8mb4_0900_bin"
+            };
         }
         Ok(Self { backend, collation })
     }
@@ -84,7 +97,13 @@ impl Columns {
     }
 
     /// Creates `table` with an index on each list of columns.
-    pub async fn create(&self, manager: &SchemaManager<'_>, mut table: TableCreateStatement, name: &'static str, indexes: &[&[&'static str]]) -> Result<(), DbErr> {
+    pub async fn create(
+        &self,
+        manager: &SchemaManager<'_>,
+        mut table: TableCreateStatement,
+        name: &'static str,
+        indexes: &[&[&'static str]],
+    ) -> Result<(), DbErr> {
         let index = |columns: &[&'static str]| {
             let mut index = Index::create();
             index.name(format!("{name}_{}", columns.join("_")));
@@ -102,7 +121,9 @@ impl Columns {
         }
         manager.create_table(table).await?;
         for columns in indexes {
-            manager.create_index(index(columns).table(name).if_not_exists().take()).await?;
+            manager
+                .create_index(index(columns).table(name).if_not_exists().take())
+                .await?;
         }
         Ok(())
     }

@@ -38,6 +38,13 @@ impl fmt::Display for Amount {
     }
 }
 
+/// As text: JSON's numbers lose digits in many readers.
+impl serde::Serialize for Amount {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl FromStr for Amount {
     type Err = ParseError;
 
@@ -46,7 +53,9 @@ impl FromStr for Amount {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(ParseError(format!("expected a whole number, found {text:?}")));
         }
-        text.parse().map(Self).map_err(|_| ParseError(format!("{text} is out of range: a u128 is at most {}", u128::MAX)))
+        text.parse()
+            .map(Self)
+            .map_err(|_| ParseError(format!("{text} is out of range: a u128 is at most {}", u128::MAX)))
     }
 }
 
@@ -58,7 +67,15 @@ mod tests {
     fn every_u128_and_nothing_else() {
         assert_eq!("0".parse(), Ok(Amount(0)));
         assert_eq!(u128::MAX.to_string().parse(), Ok(Amount(u128::MAX)));
-        for text in ["", "+1", "-1", "1.0", "1e3", " 1", "340282366920938463463374607431768211456"] {
+        for text in [
+            "",
+            "+1",
+            "-1",
+            "1.0",
+            "1e3",
+            " 1",
+            "340282366920938463463374607431768211456",
+        ] {
             assert!(text.parse::<Amount>().is_err(), "{text:?}");
         }
     }

@@ -17,6 +17,12 @@ impl Version {
         i64::try_from(number).ok().map(|_| Self(number))
     }
 
+    /// Beyond every version that there will be.
+    #[must_use]
+    pub fn max() -> Self {
+        Self(i64::MAX.cast_unsigned())
+    }
+
     /// The version in a column; a negative number is taken for 0.
     #[must_use]
     pub fn from_column(number: i64) -> Self {

@@ -1,5 +1,7 @@
 //! The chain's time.
 
+use std::fmt;
+
 /// Microseconds since 1970 (UTC), at most the end of the year 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -11,13 +13,30 @@ impl Timestamp {
     /// The time so many microseconds after 1970, or nothing beyond the year 9999.
     #[must_use]
     pub fn from_micros(micros: u128) -> Option<Self> {
-        i64::try_from(micros).ok().filter(|micros| *micros <= Self::MAX.0).map(Self)
+        i64::try_from(micros)
+            .ok()
+            .filter(|micros| *micros <= Self::MAX.0)
+            .map(Self)
     }
 
     /// Microseconds since 1970; never negative.
     #[must_use]
     pub fn micros(self) -> i64 {
         self.0
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = chrono::DateTime::from_timestamp_micros(self.0).unwrap_or_default();
+        f.write_str(&time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
+    }
+}
+
+/// RFC 3339, with microseconds.
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

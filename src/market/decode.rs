@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::fold::Entry;
 use super::file::{KeyPart, Path, Stream};
+use super::fold::Entry;
 use super::value::{self, Parsed};
 use super::{Item, Key, MarketEvent, Standard};
 use crate::chain::{Amount, RawEvent, Timestamp};
@@ -34,13 +34,16 @@ impl Stream {
 
     /// What `raw` means in standard terms. Never panics, whatever the data.
     pub fn decode(&self, raw: &RawEvent) -> Result<MarketEvent, Refusal> {
-        let data: Value = serde_json::from_str(&raw.data).map_err(|error| refusal("data", format!("is not JSON: {error}")))?;
+        let data: Value =
+            serde_json::from_str(&raw.data).map_err(|error| refusal("data", format!("is not JSON: {error}")))?;
         let event = Event { data: &data };
         let fields = &self.fields;
         let (item, standard) = event.item(self)?;
         let price = event.read(fields.price.as_ref(), value::amount)?;
         let quantity = event.read(fields.quantity.as_ref(), value::count)?;
-        let time = event.read(fields.time.as_ref(), value::count)?.map(|time| self.units.time.micros(time));
+        let time = event
+            .read(fields.time.as_ref(), value::count)?
+            .map(|time| self.units.time.micros(time));
         let decoded = MarketEvent {
             kind: self.kind,
             key: None,
@@ -100,9 +103,15 @@ impl Event<'_> {
     /// The value at `path` as `parse` reads it; `None` where the stream has no such field, or where it may be absent and is.
     fn read<T>(&self, path: Option<&Path>, parse: fn(&Value) -> Parsed<T>) -> Result<Option<T>, Refusal> {
         let Some(path) = path else { return Ok(None) };
-        let found = path.names.iter().try_fold(self.data, |value, name| value.get(name)).filter(|value| !value.is_null());
+        let found = path
+            .names
+            .iter()
+            .try_fold(self.data, |value, name| value.get(name))
+            .filter(|value| !value.is_null());
         match found {
-            Some(value) => parse(value).map(Some).map_err(|reason| refusal(&path.to_string(), reason)),
+            Some(value) => parse(value)
+                .map(Some)
+                .map_err(|reason| refusal(&path.to_string(), reason)),
             None if path.optional => Ok(None),
             None => Err(refusal(&path.to_string(), "is missing".to_owned())),
         }
@@ -132,11 +141,21 @@ impl Event<'_> {
 }
 
 fn total(price: Option<Amount>, quantity: Option<Amount>) -> Result<Option<Amount>, Refusal> {
-    let (Some(price), quantity) = (price, quantity.unwrap_or(Amount(1))) else { return Ok(None) };
+    let (Some(price), quantity) = (price, quantity.unwrap_or(Amount(1))) else {
+        return Ok(None);
+    };
     let total = price.times(quantity);
-    total.map(Some).ok_or_else(|| refusal("data", format!("price {price} x quantity {quantity} is out of range of a u128")))
+    total.map(Some).ok_or_else(|| {
+        refusal(
+            "data",
+            format!("price {price} x quantity {quantity} is out of range of a u128"),
+        )
+    })
 }
 
 fn refusal(path: &str, reason: String) -> Refusal {
-    Refusal { path: path.to_owned(), reason }
+    Refusal {
+        path: path.to_owned(),
+        reason,
+    }
 }

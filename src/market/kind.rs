@@ -80,8 +80,12 @@ impl Kind {
     pub fn rank(self) -> u8 {
         match self.subject() {
             Subject::Collection | Subject::Token => 0,
-            Subject::Listing(Step::Place) | Subject::TokenOffer(Step::Place) | Subject::CollectionOffer(Step::Place) => 1,
-            Subject::Listing(Step::Cancel) | Subject::TokenOffer(Step::Cancel) | Subject::CollectionOffer(Step::Cancel) => 2,
+            Subject::Listing(Step::Place)
+            | Subject::TokenOffer(Step::Place)
+            | Subject::CollectionOffer(Step::Place) => 1,
+            Subject::Listing(Step::Cancel)
+            | Subject::TokenOffer(Step::Cancel)
+            | Subject::CollectionOffer(Step::Cancel) => 2,
             Subject::Listing(Step::Fill) => 3,
             Subject::TokenOffer(Step::Fill) | Subject::CollectionOffer(Step::Fill) => 4,
         }

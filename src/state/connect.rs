@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sea_orm::sqlx::{self, Executor, sqlite::{SqliteJournalMode, SqliteSynchronous}};
+use sea_orm::sqlx::{
+    self, Executor,
+    sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
 use sea_orm::{ConnectOptions, Database, DbBackend};
 
 use super::{DatabaseUrl, Store, StoreError};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::StoreError;
 use super::entities::{activities, collections, dead_letters, events, offers, orders, tokens};
 use crate::chain::{Address, RawEvent, SeqNo, Timestamp, Version};
-use crate::market::fold::{Collection, Entry, Last, Moment, Offer, OfferStatus, Order, OrderStatus, Scope, Token};
 use crate::market::fold::token::Owner;
+use crate::market::fold::{Collection, Entry, Last, Moment, Offer, OfferStatus, Order, OrderStatus, Scope, Token};
 use crate::market::{Item, Kind, Refusal, Standard};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -93,7 +93,9 @@ fn parties(entry: &Entry) -> (Option<Address>, Option<Address>) {
     match event.kind {
         Kind::PlaceListing | Kind::CancelListing => (event.seller, None),
         Kind::FillListing => (event.seller, event.buyer),
-        Kind::PlaceTokenOffer | Kind::CancelTokenOffer | Kind::PlaceCollectionOffer | Kind::CancelCollectionOffer => (event.offerer, None),
+        Kind::PlaceTokenOffer | Kind::CancelTokenOffer | Kind::PlaceCollectionOffer | Kind::CancelCollectionOffer => {
+            (event.offerer, None)
+        }
         Kind::FillTokenOffer | Kind::FillCollectionOffer => (event.seller, event.offerer),
         Kind::CreateCollection | Kind::CreateToken => (event.item.creator, None),
     }
@@ -155,7 +157,12 @@ pub(super) fn order(row: orders::Model) -> Result<Order> {
         closed_at: row.closed_at,
         listed_version: row.listed_version.map(Version::from_column),
         closed_version: row.closed_version.map(Version::from_column),
-        last: last(row.last_version, row.last_event_index, row.last_observer, row.last_seq_no),
+        last: last(
+            row.last_version,
+            row.last_event_index,
+            row.last_observer,
+            row.last_seq_no,
+        ),
         unexpected: row.unexpected.cast_unsigned(),
         order_id: row.order_id,
     })
@@ -219,7 +226,12 @@ pub(super) fn offer(row: offers::Model) -> Result<Offer> {
         closed_at: row.closed_at,
         opened_version: row.opened_version.map(Version::from_column),
         closed_version: row.closed_version.map(Version::from_column),
-        last: last(row.last_version, row.last_event_index, row.last_observer, row.last_seq_no),
+        last: last(
+            row.last_version,
+            row.last_event_index,
+            row.last_observer,
+            row.last_seq_no,
+        ),
         unexpected: row.unexpected.cast_unsigned(),
         offer_id: row.offer_id,
     })
@@ -248,11 +260,15 @@ pub(super) fn token_row(token: Token, now: Timestamp) -> tokens::Model {
 
 pub(super) fn token(row: tokens::Model) -> Result<Token> {
     let address = maybe("tokens.owner", row.owner.as_deref())?;
-    let since = row.owner_version.zip(row.owner_place).zip(row.owner_seq_no).map(|((version, place), seq_no)| Moment {
-        version: Version::from_column(version),
-        place,
-        seq_no: SeqNo::from_column(seq_no),
-    });
+    let since = row
+        .owner_version
+        .zip(row.owner_place)
+        .zip(row.owner_seq_no)
+        .map(|((version, place), seq_no)| Moment {
+            version: Version::from_column(version),
+            place,
+            seq_no: SeqNo::from_column(seq_no),
+        });
     Ok(Token {
         key: (row.token_id, row.property_version),
         collection_id: row.collection_id,
@@ -289,7 +305,11 @@ pub(super) fn collection(row: collections::Model) -> Result<Collection> {
         name: row.name,
         description: row.description,
         uri: row.uri,
-        standard: if row.standard == Standard::V2.name() { Standard::V2 } else { Standard::V1 },
+        standard: if row.standard == Standard::V2.name() {
+            Standard::V2
+        } else {
+            Standard::V1
+        },
         maximum: row.maximum,
         created_version: row.created_version.map(Version::from_column),
         collection_id: row.collection_id,
@@ -318,7 +338,9 @@ fn address(column: &str, text: &str) -> Result<Address> {
 }
 
 fn unreadable(column: &str, text: &str) -> StoreError {
-    StoreError::Refused(format!("{column} holds {text:?}, which event-worker never writes: restore the database"))
+    StoreError::Refused(format!(
+        "{column} holds {text:?}, which event-worker never writes: restore the database"
+    ))
 }
 
 fn index_column(index: Option<u32>) -> Option<i32> {

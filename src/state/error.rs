@@ -1,7 +1,7 @@
 //! What a database's error means for us: try again, wait, or give up.
 
-use sea_orm::{DbErr, RuntimeErr};
 use sea_orm::sqlx;
+use sea_orm::{DbErr, RuntimeErr};
 
 /// A failure of the database, with what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,9 @@ fn trouble(error: &DbErr) -> Trouble {
     if matches!(error, DbErr::ConnectionAcquire(_)) {
         return Trouble::Away;
     }
-    let Some(error) = sqlx_error(error) else { return Trouble::Lasting };
+    let Some(error) = sqlx_error(error) else {
+        return Trouble::Lasting;
+    };
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -79,36 +81,58 @@ fn trouble(error: &DbErr) -> Trouble {
     }
     match code(error).as_deref() {
         // Deadlock, lock wait, duplicate key (somebody inserted the row between our look and our insert).
-        Some("1213" | "1205" | "1062" | "40P01" | "40001" | "55P03" | "23505" | "5" | "261" | "517" | "6" | "1555" | "2067") => Trouble::Contended,
+        Some(
+            "1213" | "1205" | "1062" | "40P01" | "40001" | "55P03" | "23505" | "5" | "261" | "517" | "6" | "1555"
+            | "2067",
+        ) => Trouble::Contended,
         // MySQL: too many connections, shutting down, disk full, read-only, connection killed.
         Some("1040" | "1053" | "1021" | "1114" | "1290" | "1836" | "1927" | "1317" | "1203") => Trouble::Away,
         // SQLite: I/O error, full.
         Some("10" | "13" | "266" | "778" | "1034") => Trouble::Away,
         // PostgreSQL: connection, resources, operator intervention, read-only.
-        Some(code) if code.len() == 5 && (["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25006") => Trouble::Away,
+        Some(code)
+            if code.len() == 5
+                && (["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25006") =>
+        {
+            Trouble::Away
+        }
         Some(_) | None => Trouble::Lasting,
     }
 }
 
 /// The error with its remedy, where the code tells one. Never shows a URL or the statement's parameters.
 fn explained(error: &DbErr) -> String {
-    let Some(sqlx) = sqlx_error(error) else { return error.to_string() };
-    let message = sqlx.as_database_error().map_or_else(|| sqlx.to_string(), |error| error.message().to_owned());
+    let Some(sqlx) = sqlx_error(error) else {
+        return error.to_string();
+    };
+    let message = sqlx
+        .as_database_error()
+        .map_or_else(|| sqlx.to_string(), |error| error.message().to_owned());
     let remedy = match code(sqlx).as_deref() {
         Some("1044" | "1045" | "28P01" | "28000") => "check user, password and grants of DATABASE_URL",
         Some("1049" | "3D000") => "create the database first, or correct its name in DATABASE_URL",
-        Some("1142" | "42501") => "grant the user of DATABASE_URL the rights on this database (CREATE, ALTER, INDEX, DROP, SELECT, INSERT, UPDATE, DELETE), or run `event-worker migrate up` once as a user who has them",
+        Some("1142" | "42501") => {
+            "grant the user of DATABASE_URL the rights on this database (CREATE, ALTER, INDEX, DROP, SELECT, INSERT, UPDATE, DELETE), or run `event-worker migrate up` once as a user who has them"
+        }
         Some("1146" | "42P01") => "run `event-worker migrate up`",
-        Some("14") => "the file cannot be opened: check its folder, its rights, and `?mode=rwc` at the end of DATABASE_URL to create it",
+        Some("14") => {
+            "the file cannot be opened: check its folder, its rights, and `?mode=rwc` at the end of DATABASE_URL to create it"
+        }
         Some("26") => "the file of DATABASE_URL is not an SQLite database",
         Some("8" | "1544") => "the database file cannot be written: check its rights",
         Some("1153") => "raise max_allowed_packet of the server",
         Some(_) | None => match sqlx {
             sqlx::Error::Io(_) => "check host and port of DATABASE_URL, and that the server runs",
-            sqlx::Error::PoolTimedOut => "the server did not answer in time: check host and port of DATABASE_URL, and how busy it is",
+            sqlx::Error::PoolTimedOut => {
+                "the server did not answer in time: check host and port of DATABASE_URL, and how busy it is"
+            }
             _ if message.contains("no such table") => "run `event-worker migrate up`",
             _ => "",
         },
     };
-    if remedy.is_empty() { message } else { format!("{message}: {remedy}") }
+    if remedy.is_empty() {
+        message
+    } else {
+        format!("{message}: {remedy}")
+    }
 }

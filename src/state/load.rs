@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, JoinType, Order, QueryFilter, QueryOrder, QuerySelect, RelationTrait,
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, JoinType, Order, QueryFilter, QueryOrder, QuerySelect,
+    RelationTrait,
 };
 
 use super::entities::{activities, collections, events, offers, orders, tokens};
@@ -20,13 +21,17 @@ const MANY: usize = 500;
 pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Result<Rows, StoreError> {
     let mut rows = Rows::default();
     for ids in chunks(&keys.orders) {
-        let query = orders::Entity::find().filter(orders::Column::OrderId.is_in(ids)).order_by(orders::Column::OrderId, Order::Asc);
+        let query = orders::Entity::find()
+            .filter(orders::Column::OrderId.is_in(ids))
+            .order_by(orders::Column::OrderId, Order::Asc);
         for row in query.lock_exclusive().all(transaction).await? {
             rows.orders.insert(row.order_id.clone(), convert::order(row)?);
         }
     }
     for ids in chunks(&keys.offers) {
-        let query = offers::Entity::find().filter(offers::Column::OfferId.is_in(ids)).order_by(offers::Column::OfferId, Order::Asc);
+        let query = offers::Entity::find()
+            .filter(offers::Column::OfferId.is_in(ids))
+            .order_by(offers::Column::OfferId, Order::Asc);
         for row in query.lock_exclusive().all(transaction).await? {
             rows.offers.insert(row.offer_id.clone(), convert::offer(row)?);
         }
@@ -46,14 +51,19 @@ pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Resu
             .filter(collections::Column::CollectionId.is_in(ids))
             .order_by(collections::Column::CollectionId, Order::Asc);
         for row in query.lock_exclusive().all(transaction).await? {
-            rows.collections.insert(row.collection_id.clone(), convert::collection(row)?);
+            rows.collections
+                .insert(row.collection_id.clone(), convert::collection(row)?);
         }
     }
     Ok(rows)
 }
 
 /// The stored events of these orders and offers, decoded again.
-pub(super) async fn history(transaction: &DatabaseTransaction, markets: &Markets, late: &Keys) -> Result<Vec<Entry>, StoreError> {
+pub(super) async fn history(
+    transaction: &DatabaseTransaction,
+    markets: &Markets,
+    late: &Keys,
+) -> Result<Vec<Entry>, StoreError> {
     let mut entries = vec![];
     for ids in chunks(&late.orders) {
         entries.extend(entries_of(transaction, markets, activities::Column::OrderId.is_in(ids).into()).await?);
@@ -64,8 +74,14 @@ pub(super) async fn history(transaction: &DatabaseTransaction, markets: &Markets
     Ok(entries)
 }
 
-async fn entries_of(transaction: &DatabaseTransaction, markets: &Markets, which: Condition) -> Result<Vec<Entry>, StoreError> {
-    let query = events::Entity::find().join(JoinType::InnerJoin, events::Relation::Activity.def()).filter(which);
+async fn entries_of(
+    transaction: &DatabaseTransaction,
+    markets: &Markets,
+    which: Condition,
+) -> Result<Vec<Entry>, StoreError> {
+    let query = events::Entity::find()
+        .join(JoinType::InnerJoin, events::Relation::Activity.def())
+        .filter(which);
     let mut entries = vec![];
     for row in query.all(transaction).await? {
         let (observer, raw) = convert::raw_event(row)?;
@@ -73,7 +89,10 @@ async fn entries_of(transaction: &DatabaseTransaction, markets: &Markets, which:
             StoreError::Refused(format!("a late event needs the stored events of {observer}, which no market of MARKETS has: add its market again"))
         })?;
         let entry = stream.entry(&raw).map_err(|why| {
-            StoreError::Refused(format!("the stored event {observer} {} no longer decodes ({why}): the market file has changed", raw.seq_no))
+            StoreError::Refused(format!(
+                "the stored event {observer} {} no longer decodes ({why}): the market file has changed",
+                raw.seq_no
+            ))
         })?;
         entries.push(entry);
     }
@@ -81,7 +100,10 @@ async fn entries_of(transaction: &DatabaseTransaction, markets: &Markets, which:
 }
 
 fn token_keys(keys: Vec<TokenKey>) -> Condition {
-    let columns = Expr::tuple([Expr::col(tokens::Column::TokenId), Expr::col(tokens::Column::PropertyVersion)]);
+    let columns = Expr::tuple([
+        Expr::col(tokens::Column::TokenId),
+        Expr::col(tokens::Column::PropertyVersion),
+    ]);
     Condition::all().add(columns.in_tuples(keys))
 }
 

@@ -2,7 +2,8 @@
 
 use migration::{MIGRATIONS_TABLE, Migrator, MigratorTrait, TABLES};
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseTransaction, DbBackend, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
 };
 
 use super::{Store, StoreError};
@@ -20,13 +21,22 @@ impl Store {
     /// All migrations that this program knows, oldest first. Refuses a database that is not ours or newer than we are.
     pub async fn migrations(&self) -> Result<Vec<Migration>, StoreError> {
         let applied = applied(&self.db).await?;
-        let known: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+        let known: Vec<_> = Migrator::migrations()
+            .iter()
+            .map(|migration| migration.name().to_owned())
+            .collect();
         if let Some(newer) = applied.iter().find(|name| !known.contains(name)) {
             return Err(StoreError::Refused(format!(
                 "the database's schema is newer than this program: it has the migration {newer}; use the event-worker that made it, or a newer one"
             )));
         }
-        Ok(known.into_iter().map(|name| Migration { applied: applied.contains(&name), name }).collect())
+        Ok(known
+            .into_iter()
+            .map(|name| Migration {
+                applied: applied.contains(&name),
+                name,
+            })
+            .collect())
     }
 
     /// Refuses a database whose schema is not exactly this program's; for commands that only read.
@@ -42,7 +52,12 @@ impl Store {
 
     /// Applies what is missing; returns how many migrations that were. A schema up to date is only read.
     pub async fn migrate_up(&self) -> Result<usize, StoreError> {
-        let missing = self.migrations().await?.iter().filter(|migration| !migration.applied).count();
+        let missing = self
+            .migrations()
+            .await?
+            .iter()
+            .filter(|migration| !migration.applied)
+            .count();
         if missing > 0 {
             let transaction = self.locked().await?;
             // Another process may have been first: what is left to do is read again, under the lock.
@@ -54,7 +69,12 @@ impl Store {
 
     /// Takes back the newest `steps` migrations; returns how many were applied.
     pub async fn migrate_down(&self, steps: u32) -> Result<usize, StoreError> {
-        let applied = self.migrations().await?.iter().filter(|migration| migration.applied).count();
+        let applied = self
+            .migrations()
+            .await?
+            .iter()
+            .filter(|migration| migration.applied)
+            .count();
         if applied > 0 {
             let transaction = self.locked().await?;
             let result = Migrator::down(&transaction, Some(steps)).await;
@@ -77,15 +97,23 @@ impl Store {
             _ => None,
         };
         if let Some(lock) = lock {
-            transaction.query_one_raw(Statement::from_string(self.backend, lock)).await?;
+            transaction
+                .query_one_raw(Statement::from_string(self.backend, lock))
+                .await?;
         }
         Ok(transaction)
     }
 
-    async fn unlock(&self, transaction: DatabaseTransaction, result: Result<(), sea_orm::DbErr>) -> Result<(), StoreError> {
+    async fn unlock(
+        &self,
+        transaction: DatabaseTransaction,
+        result: Result<(), sea_orm::DbErr>,
+    ) -> Result<(), StoreError> {
         if self.backend == DbBackend::MySql {
             let release = "SELECT RELEASE_LOCK(CONCAT('event-worker migrate ', DATABASE()))";
-            transaction.query_one_raw(Statement::from_string(self.backend, release)).await?;
+            transaction
+                .query_one_raw(Statement::from_string(self.backend, release))
+                .await?;
         }
         match result {
             Ok(()) => Ok(transaction.commit().await?),
@@ -102,7 +130,9 @@ async fn applied(db: &impl ConnectionTrait) -> Result<Vec<String>, StoreError> {
     let backend = db.get_database_backend();
     let tables = match backend {
         DbBackend::MySql => "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE()",
-        DbBackend::Postgres => "SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = current_schema()",
+        DbBackend::Postgres => {
+            "SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = current_schema()"
+        }
         _ => "SELECT name FROM sqlite_master WHERE type = 'table'",
     };
     let tables = names(db, tables).await?;
@@ -118,6 +148,11 @@ async fn applied(db: &impl ConnectionTrait) -> Result<Vec<String>, StoreError> {
 }
 
 async fn names(db: &impl ConnectionTrait, query: &str) -> Result<Vec<String>, StoreError> {
-    let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), query)).await?;
-    Ok(rows.iter().map(|row| row.try_get("", "name")).collect::<Result<_, _>>()?)
+    let rows = db
+        .query_all_raw(Statement::from_string(db.get_database_backend(), query))
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| row.try_get("", "name"))
+        .collect::<Result<_, _>>()?)
 }

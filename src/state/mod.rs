@@ -15,8 +15,8 @@ mod value;
 mod write;
 
 pub use commit::{Committed, Executed, Slice};
-pub use migrate::Migration;
 pub use error::{StoreError, Trouble};
+pub use migrate::Migration;
 pub use progress::{Checkpoint, ObserverReport};
 pub use query::{Filter, Floor, Overview, Parked};
 pub use url::DatabaseUrl;
@@ -56,6 +56,10 @@ impl Store {
 
     fn new(db: DatabaseConnection) -> Self {
         let backend = db.get_database_backend();
-        Self { db, backend, recorder: None }
+        Self {
+            db,
+            backend,
+            recorder: None,
+        }
     }
 }

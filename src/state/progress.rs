@@ -1,6 +1,8 @@
 //! Where observers stand: checkpoints, and what workers report of themselves.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::entities::{checkpoints, dead_letters, markets, observer_status};
 use super::value::now;
@@ -42,7 +44,11 @@ impl Store {
     /// Makes sure that every stream has a checkpoint, and that the markets are the ones this database is about.
     pub async fn prepare(&self, markets: &Markets) -> Result<(), StoreError> {
         for market in markets.iter() {
-            let row = markets::Model { market: market.name.to_string(), address: market.address.to_string(), unexpected: 0 };
+            let row = markets::Model {
+                market: market.name.to_string(),
+                address: market.address.to_string(),
+                unexpected: 0,
+            };
             // Setting the key to itself hides no other failure, unlike INSERT IGNORE.
             self.upsert::<markets::Entity>(row, &[markets::Column::Market]).await?;
             let known = markets::Entity::find_by_id(&*market.name).one(&self.db).await?;
@@ -63,7 +69,8 @@ impl Store {
                 events_total: 0,
                 updated_at: now(),
             };
-            self.upsert::<checkpoints::Entity>(row, &[checkpoints::Column::Observer]).await?;
+            self.upsert::<checkpoints::Entity>(row, &[checkpoints::Column::Observer])
+                .await?;
         }
         Ok(())
     }
@@ -74,15 +81,22 @@ impl Store {
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel>,
     {
-        self.db.execute_raw(write::upsert::<E>(self.backend, row, update)?).await?;
+        self.db
+            .execute_raw(write::upsert::<E>(self.backend, row, update)?)
+            .await?;
         Ok(())
     }
 
     /// Where `observer` stands. The truth, also after a lost answer to COMMIT.
     pub async fn checkpoint(&self, observer: &str) -> Result<Checkpoint, StoreError> {
-        let row = checkpoints::Entity::find_by_id(observer).one(&self.db).await?.ok_or_else(|| {
-            StoreError::Refused(format!("there is no checkpoint of {observer}: was the table emptied while the worker ran? Start it again"))
-        })?;
+        let row = checkpoints::Entity::find_by_id(observer)
+            .one(&self.db)
+            .await?
+            .ok_or_else(|| {
+                StoreError::Refused(format!(
+                    "there is no checkpoint of {observer}: was the table emptied while the worker ran? Start it again"
+                ))
+            })?;
         Ok(Checkpoint {
             chain_id: row.chain_id.and_then(|chain| ChainId::try_from(chain).ok()),
             next: SeqNo::after_executed(row.executed_seq_no),
@@ -105,7 +119,10 @@ impl Store {
             .into_tuple()
             .all(&self.db)
             .await?;
-        let run = parked.iter().zip((0..=executed).rev()).take_while(|(parked, expected)| *parked == expected);
+        let run = parked
+            .iter()
+            .zip((0..=executed).rev())
+            .take_while(|(parked, expected)| *parked == expected);
         Ok(run.count() as u64)
     }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
-use super::entities::{activities, checkpoints, collections, dead_letters, markets, observer_status, offers, orders, tokens};
+use super::entities::{
+    activities, checkpoints, collections, dead_letters, markets, observer_status, offers, orders, tokens,
+};
 use super::{Store, StoreError};
 use crate::chain::Timestamp;
 
@@ -64,52 +66,106 @@ impl Store {
             .group_by(dead_letters::Column::Observer)
             .into_model::<Parked>();
         Ok(Overview {
-            checkpoints: checkpoints::Entity::find().order_by_asc(checkpoints::Column::Observer).all(&self.db).await?,
-            reports: observer_status::Entity::find().all(&self.db).await?.into_iter().map(|row| (row.observer.clone(), row)).collect(),
-            parked: parked.all(&self.db).await?.into_iter().map(|row| (row.observer.clone(), row)).collect(),
-            markets: markets::Entity::find().order_by_asc(markets::Column::Market).all(&self.db).await?,
+            checkpoints: checkpoints::Entity::find()
+                .order_by_asc(checkpoints::Column::Observer)
+                .all(&self.db)
+                .await?,
+            reports: observer_status::Entity::find()
+                .all(&self.db)
+                .await?
+                .into_iter()
+                .map(|row| (row.observer.clone(), row))
+                .collect(),
+            parked: parked
+                .all(&self.db)
+                .await?
+                .into_iter()
+                .map(|row| (row.observer.clone(), row))
+                .collect(),
+            markets: markets::Entity::find()
+                .order_by_asc(markets::Column::Market)
+                .all(&self.db)
+                .await?,
         })
     }
 
     /// Orders, by the version of their last event.
     pub async fn orders(&self, filter: &Filter) -> Result<Vec<orders::Model>, StoreError> {
-        use orders::Column::{Buyer, CollectionId, CollectionName, Creator, LastSeqNo, LastVersion, Market, Seller, Status, TokenId, TokenName};
+        use orders::Column::{
+            Buyer, CollectionId, CollectionName, Creator, LastSeqNo, LastVersion, Market, Seller, Status, TokenId,
+            TokenName,
+        };
         let which = Condition::all()
             .add_option(filter.market.as_deref().map(|market| Market.eq(market)))
             .add_option(filter.status.as_deref().map(|status| Status.eq(status)))
             .add_option(filter.creator.as_deref().map(|creator| Creator.eq(creator)))
-            .add_option(filter.collection.as_deref().map(|text| either(CollectionId, CollectionName, text)))
+            .add_option(
+                filter
+                    .collection
+                    .as_deref()
+                    .map(|text| either(CollectionId, CollectionName, text)),
+            )
             .add_option(filter.token.as_deref().map(|text| either(TokenId, TokenName, text)))
             .add_option(filter.account.as_deref().map(|text| either(Seller, Buyer, text)));
-        let query = orders::Entity::find().filter(which).order_by_desc(LastVersion).order_by_desc(LastSeqNo);
+        let query = orders::Entity::find()
+            .filter(which)
+            .order_by_desc(LastVersion)
+            .order_by_desc(LastSeqNo);
         Ok(query.limit(filter.limit).all(&self.db).await?)
     }
 
     /// Offers, by the version of their last event.
     pub async fn offers(&self, filter: &Filter) -> Result<Vec<offers::Model>, StoreError> {
-        use offers::Column::{Acceptor, CollectionId, CollectionName, Creator, LastSeqNo, LastVersion, Market, Offerer, Status, TokenId, TokenName};
+        use offers::Column::{
+            Acceptor, CollectionId, CollectionName, Creator, LastSeqNo, LastVersion, Market, Offerer, Status, TokenId,
+            TokenName,
+        };
         let which = Condition::all()
             .add_option(filter.market.as_deref().map(|market| Market.eq(market)))
             .add_option(filter.status.as_deref().map(|status| Status.eq(status)))
             .add_option(filter.creator.as_deref().map(|creator| Creator.eq(creator)))
-            .add_option(filter.collection.as_deref().map(|text| either(CollectionId, CollectionName, text)))
+            .add_option(
+                filter
+                    .collection
+                    .as_deref()
+                    .map(|text| either(CollectionId, CollectionName, text)),
+            )
             .add_option(filter.token.as_deref().map(|text| either(TokenId, TokenName, text)))
             .add_option(filter.account.as_deref().map(|text| either(Offerer, Acceptor, text)));
-        let query = offers::Entity::find().filter(which).order_by_desc(LastVersion).order_by_desc(LastSeqNo);
+        let query = offers::Entity::find()
+            .filter(which)
+            .order_by_desc(LastVersion)
+            .order_by_desc(LastSeqNo);
         Ok(query.limit(filter.limit).all(&self.db).await?)
     }
 
     /// Activities, by version.
     pub async fn activities(&self, filter: &Filter) -> Result<Vec<activities::Model>, StoreError> {
-        use activities::Column::{CollectionId, CollectionName, Creator, FromAddress, Kind, Market, SeqNo, ToAddress, TokenId, TokenName, Version};
+        use activities::Column::{
+            CollectionId, CollectionName, Creator, FromAddress, Kind, Market, SeqNo, ToAddress, TokenId, TokenName,
+            Version,
+        };
         let which = Condition::all()
             .add_option(filter.market.as_deref().map(|market| Market.eq(market)))
             .add_option(filter.kind.as_deref().map(|kind| Kind.eq(kind)))
             .add_option(filter.creator.as_deref().map(|creator| Creator.eq(creator)))
-            .add_option(filter.collection.as_deref().map(|text| either(CollectionId, CollectionName, text)))
+            .add_option(
+                filter
+                    .collection
+                    .as_deref()
+                    .map(|text| either(CollectionId, CollectionName, text)),
+            )
             .add_option(filter.token.as_deref().map(|text| either(TokenId, TokenName, text)))
-            .add_option(filter.account.as_deref().map(|text| either(FromAddress, ToAddress, text)));
-        let query = activities::Entity::find().filter(which).order_by_desc(Version).order_by_desc(SeqNo);
+            .add_option(
+                filter
+                    .account
+                    .as_deref()
+                    .map(|text| either(FromAddress, ToAddress, text)),
+            );
+        let query = activities::Entity::find()
+            .filter(which)
+            .order_by_desc(Version)
+            .order_by_desc(SeqNo);
         Ok(query.limit(filter.limit).all(&self.db).await?)
     }
 
@@ -118,8 +174,16 @@ impl Store {
         use collections::Column::{CollectionId, Creator, Name};
         let which = Condition::all()
             .add_option(filter.creator.as_deref().map(|creator| Creator.eq(creator)))
-            .add_option(filter.collection.as_deref().map(|text| either(CollectionId, Name, text)));
-        let query = collections::Entity::find().filter(which).order_by_asc(Name).order_by_asc(CollectionId);
+            .add_option(
+                filter
+                    .collection
+                    .as_deref()
+                    .map(|text| either(CollectionId, Name, text)),
+            );
+        let query = collections::Entity::find()
+            .filter(which)
+            .order_by_asc(Name)
+            .order_by_asc(CollectionId);
         Ok(query.limit(filter.limit).all(&self.db).await?)
     }
 
@@ -129,9 +193,18 @@ impl Store {
         let which = Condition::all()
             .add_option(filter.creator.as_deref().map(|creator| Creator.eq(creator)))
             .add_option(filter.owner.as_deref().map(|owner| Owner.eq(owner)))
-            .add_option(filter.collection.as_deref().map(|text| either(CollectionId, CollectionName, text)))
+            .add_option(
+                filter
+                    .collection
+                    .as_deref()
+                    .map(|text| either(CollectionId, CollectionName, text)),
+            )
             .add_option(filter.token.as_deref().map(|text| either(TokenId, Name, text)));
-        let query = tokens::Entity::find().filter(which).order_by_asc(CollectionName).order_by_asc(Name).order_by_asc(TokenId);
+        let query = tokens::Entity::find()
+            .filter(which)
+            .order_by_asc(CollectionName)
+            .order_by_asc(Name)
+            .order_by_asc(TokenId);
         Ok(query.limit(filter.limit).all(&self.db).await?)
     }
 

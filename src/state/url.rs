@@ -40,14 +40,22 @@ impl FromStr for DatabaseUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         const EXPECTED: &str = "expected mysql://user:password@host:3306/database, postgres://user:password@host:5432/database or sqlite://file.db?mode=rwc";
-        let Some((scheme, rest)) = text.split_once(':') else { return Err(format!("no scheme; {EXPECTED}")) };
+        let Some((scheme, rest)) = text.split_once(':') else {
+            return Err(format!("no scheme; {EXPECTED}"));
+        };
         let backend = match scheme {
             "mysql" | "mariadb" => DbBackend::MySql,
             "postgres" | "postgresql" => DbBackend::Postgres,
-            "sqlite" => return Ok(Self { text: text.to_owned(), backend: DbBackend::Sqlite }),
+            "sqlite" => {
+                return Ok(Self {
+                    text: text.to_owned(),
+                    backend: DbBackend::Sqlite,
+                });
+            }
             other => return Err(format!("unknown scheme {other:?}; {EXPECTED}")),
         };
-        let url = Url::parse(text).map_err(|error| format!("{error}; {EXPECTED} (special characters of a password percent-encoded)"))?;
+        let url = Url::parse(text)
+            .map_err(|error| format!("{error}; {EXPECTED} (special characters of a password percent-encoded)"))?;
         if url.host_str().unwrap_or_default().is_empty() || !rest.starts_with("//") {
             return Err(format!("no host; {EXPECTED}"));
         }
@@ -55,7 +63,9 @@ impl FromStr for DatabaseUrl {
             return Err(format!("no database name; {EXPECTED}"));
         }
         // The driver knows MariaDB by the scheme of MySQL only.
-        let text = text.strip_prefix("mariadb:").map_or_else(|| text.to_owned(), |rest| format!("mysql:{rest}"));
+        let text = text
+            .strip_prefix("mariadb:")
+            .map_or_else(|| text.to_owned(), |rest| format!("mysql:{rest}"));
         Ok(Self { text, backend })
     }
 }
@@ -85,7 +95,9 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        let url: DatabaseUrl = "mysql://worker:s3cr%40t@db:3306/market?ssl-mode=REQUIRED".parse().unwrap();
+        let url: DatabaseUrl = "mysql://worker:s3cr%40t@db:3306/market?ssl-mode=REQUIRED"
+            .parse()
+            .unwrap();
         assert_eq!(url.to_string(), "mysql://worker:***@db:3306/market");
         assert_eq!(format!("{url:?}"), url.to_string());
     }

@@ -2,7 +2,8 @@
 
 use sea_orm::sea_query::{Expr, OnConflict, Query};
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, IntoActiveModel, Iterable, Statement, Value,
+    ActiveModelTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, IntoActiveModel, Iterable,
+    Statement, Value,
 };
 
 use super::value::stored;
@@ -89,7 +90,10 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
     let mut row = row.into_active_model();
-    E::Column::iter().filter_map(|column| row.take(column).into_value()).map(|value| stored(backend, value)).collect()
+    E::Column::iter()
+        .filter_map(|column| row.take(column).into_value())
+        .map(|value| stored(backend, value))
+        .collect()
 }
 
 /// How many of the first rows go into one statement.
@@ -110,15 +114,25 @@ fn bytes_of(value: &Value) -> usize {
     }
 }
 
-fn statement<E: EntityTrait>(backend: DbBackend, rows: &[Vec<Value>], update: Option<&[E::Column]>) -> Result<Statement, StoreError> {
+fn statement<E: EntityTrait>(
+    backend: DbBackend,
+    rows: &[Vec<Value>],
+    update: Option<&[E::Column]>,
+) -> Result<Statement, StoreError> {
     let mut insert = Query::insert();
     insert.into_table(E::default()).columns(E::Column::iter());
     for row in rows {
         let row = row.iter().cloned().map(Expr::value);
-        insert.values(row).map_err(|error| StoreError::Refused(error.to_string()))?;
+        insert
+            .values(row)
+            .map_err(|error| StoreError::Refused(error.to_string()))?;
     }
     if let Some(update) = update {
-        insert.on_conflict(OnConflict::columns(E::PrimaryKey::iter()).update_columns(update.iter().copied()).to_owned());
+        insert.on_conflict(
+            OnConflict::columns(E::PrimaryKey::iter())
+                .update_columns(update.iter().copied())
+                .to_owned(),
+        );
     }
     Ok(backend.build(&insert))
 }

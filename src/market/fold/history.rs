@@ -72,7 +72,9 @@ pub(super) fn fold_all<T: Folded>(
         let before = if anew.is_some() { None } else { stored };
         events.extend(anew.unwrap_or_default());
         let market = Arc::clone(&events[0].market);
-        let Some(row) = fold_events(before, &mut events) else { continue };
+        let Some(row) = fold_events(before, &mut events) else {
+            continue;
+        };
         let more = i64::from(row.unexpected()) - stored.map_or(0, |row| i64::from(row.unexpected()));
         *unexpected.entry(market).or_default() += more;
         if stored != Some(&row) {
@@ -115,7 +117,12 @@ mod tests {
     #[test]
     fn only_what_is_surely_newer_folds_on_top() {
         let version = |number| Version::new(number).unwrap();
-        let last = |index| Last { version: version(5), event_index: index, observer: "o".into(), seq_no: SeqNo::ZERO };
+        let last = |index| Last {
+            version: version(5),
+            event_index: index,
+            observer: "o".into(),
+            seq_no: SeqNo::ZERO,
+        };
         assert!(!last(None).is_reached_by((version(6), None)));
         assert!(last(None).is_reached_by((version(4), None)));
         assert!(last(None).is_reached_by((version(5), Some(1))));

@@ -1,10 +1,11 @@
 //! One row per executed market event.
 
 use sea_orm::entity::prelude::*;
+use serde::Serialize;
 
 use crate::chain::{Amount, Timestamp};
 
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "activities")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

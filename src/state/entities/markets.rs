@@ -1,8 +1,9 @@
 //! One row per market: where it is deployed, and how many transitions no rule book allows.
 
 use sea_orm::entity::prelude::*;
+use serde::Serialize;
 
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "markets")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

@@ -1,10 +1,11 @@
 //! What workers tell about their observers, for `status` in another process.
 
 use sea_orm::entity::prelude::*;
+use serde::Serialize;
 
 use crate::chain::Timestamp;
 
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "observer_status")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

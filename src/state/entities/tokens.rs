@@ -1,10 +1,11 @@
 //! What tokens exist, and who owns them.
 
 use sea_orm::entity::prelude::*;
+use serde::Serialize;
 
 use crate::chain::Timestamp;
 
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "tokens")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

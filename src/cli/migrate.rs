@@ -1,0 +1,60 @@
+//! `migrate up / down / status`.
+
+use clap::Subcommand;
+
+use super::{Failure, Outcome, connect, log_to_stderr};
+use crate::config::{Database, Logs};
+use crate::telemetry::table::table;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    database: Database,
+    #[command(subcommand)]
+    step: Step,
+}
+
+#[derive(Subcommand)]
+enum Step {
+    /// Brings the schema up to date; an empty database gets all tables
+    Up,
+    /// Takes back the newest migrations; DELETES their tables and all that is in them
+    Down {
+        /// How many
+        #[arg(long, default_value_t = 1)]
+        steps: u32,
+        /// Needed, as data is lost
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Which migrations the database has
+    Status,
+}
+
+pub async fn run(args: Args, logs: &Logs) -> Outcome {
+    let _guard = log_to_stderr(logs, args.database.secrets())?;
+    if let Step::Down { yes: false, .. } = args.step {
+        return Err(Failure::Setting(
+            "migrate down deletes tables with all their rows: say --yes if you mean it".to_owned(),
+        ));
+    }
+    let store = connect(&args.database).await?;
+    match args.step {
+        Step::Up => match store.migrate_up().await? {
+            0 => println!("the schema is up to date"),
+            applied => println!("the schema is up to date: {applied} migrations applied"),
+        },
+        Step::Down { steps, .. } => println!("{} migrations taken back", store.migrate_down(steps).await?),
+        Step::Status => {
+            let migrations = store.migrations().await?.into_iter();
+            let rows = migrations.map(|migration| {
+                vec![
+                    migration.name,
+                    if migration.applied { "applied" } else { "missing" }.to_owned(),
+                ]
+            });
+            println!("{}", table(&["migration", "state"], rows));
+        }
+    }
+    Ok(store.close().await?)
+}

@@ -1,0 +1,158 @@
+//! `run`: the daemon.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, Outcome, cannot_connect, ending_in_time, log_to_stdout, until_signal};
+use crate::api;
+use crate::config::{Database, Logs, Node, Worker};
+use crate::market::Markets;
+use crate::observer::{self, Backoff, Board};
+use crate::state::{DatabaseUrl, Store, StoreError, Trouble};
+use crate::subject::{EventHandle, Nodes};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub database: Database,
+    #[command(flatten)]
+    pub node: Node,
+    #[command(flatten)]
+    pub worker: Worker,
+    /// End with status 0 once every observer is caught up; with status 1 if one had to stop
+    #[arg(long)]
+    pub until_caught_up: bool,
+}
+
+/// A worker whose settings have all been checked.
+pub struct Prepared {
+    pub url: DatabaseUrl,
+    nodes: Arc<Nodes>,
+    pub markets: Arc<Markets>,
+    config: observer::Config,
+    api: api::Config,
+}
+
+pub async fn run(args: Args, logs: &Logs) -> Outcome {
+    let prepared = prepare(&args, args.database.url_or_default()?)?;
+    let secrets = [args.database.secrets(), args.node.secrets()].concat();
+    let _guard = log_to_stdout(logs, secrets)?;
+    if let Some(warning) = args.database.warning() {
+        tracing::warn!("{warning}");
+    }
+    let cancel = until_signal()?;
+    let board = Arc::new(Board::new(&prepared.markets));
+    ending_in_time(&cancel, work(prepared, board, cancel.clone()))
+        .await
+        .unwrap_or(Ok(()))
+}
+
+/// Checks all settings, before anything is touched.
+pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
+    let config = observer::Config {
+        poll_interval: args.worker.poll_interval()?,
+        max_parked: args.worker.max_parked()?,
+        until_caught_up: args.until_caught_up,
+        worker: worker_name(),
+    };
+    Ok(Prepared {
+        url,
+        nodes: Arc::new(Nodes::new(args.node.nodes()?).map_err(Failure::Setting)?),
+        markets: args.worker.markets()?,
+        config,
+        api: args.worker.api()?,
+    })
+}
+
+/// Runs the worker until `cancel`, or until it is caught up if so asked.
+pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationToken) -> Outcome {
+    let Prepared {
+        url,
+        nodes,
+        markets,
+        config,
+        api,
+    } = prepared;
+    let serving = CancellationToken::new();
+    let _stop_serving = serving.clone().drop_guard();
+    tokio::spawn(api::serve(api, serving));
+    let Some(store) = patiently(&cancel, || Store::connect(&url)).await else {
+        return Ok(());
+    };
+    let store = store.map_err(|error| cannot_connect(&url, &error))?;
+    tracing::info!(
+        "database {url}; {} observers of {}",
+        markets.streams().count(),
+        names(&markets)
+    );
+    let ready = async || {
+        let applied = store.migrate_up().await?;
+        if applied > 0 {
+            tracing::info!("the database's schema is up to date: {applied} migrations applied");
+        }
+        store.prepare(&markets).await
+    };
+    match patiently(&cancel, ready).await {
+        Some(ready) => ready?,
+        None => return Ok(()),
+    }
+    let subject = |stream: &crate::market::Stream| {
+        let handle = &stream.handle;
+        EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field)
+    };
+    let stopped = observer::run(config, store.clone(), Arc::clone(&markets), subject, board, cancel).await?;
+    store.close().await?;
+    match &stopped[..] {
+        [] => Ok(()),
+        stopped => {
+            let reasons = stopped
+                .iter()
+                .map(|one| format!("{} had to stop: {}", one.observer, one.reason));
+            Err(Failure::Failed(reasons.collect::<Vec<_>>().join("\n       ")))
+        }
+    }
+}
+
+/// Tries until it works or cannot work; `None` if cancelled first. Says once what it waits for.
+async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
+    cancel: &CancellationToken,
+    task: impl Fn() -> F,
+) -> Option<Result<T, StoreError>> {
+    let mut backoff = Backoff::default();
+    let mut told = false;
+    loop {
+        let error = match cancel.run_until_cancelled(task()).await? {
+            Err(error) if error.trouble() != Trouble::Lasting => error,
+            done => return Some(done),
+        };
+        if !told {
+            tracing::warn!("database unreachable, trying again until it answers: {error}");
+            told = true;
+        }
+        backoff.wait(cancel).await;
+    }
+}
+
+fn names(markets: &Markets) -> String {
+    markets
+        .iter()
+        .map(|market| format!("{} at {}", market.name, market.address))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Host and process: tells workers on one database apart.
+fn worker_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!(
+        "{}:{}",
+        if host.trim().is_empty() {
+            "localhost"
+        } else {
+            host.trim()
+        },
+        std::process::id()
+    )
+}

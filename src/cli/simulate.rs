@@ -1,0 +1,72 @@
+//! `simulate`: a node that never leaves this machine.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use super::{Failure, Outcome, log_to_stderr, until_signal};
+use crate::config::{self, Logs};
+use crate::simulate::{Config, Node};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Where to answer; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    listen: String,
+    /// Events before the node starts to serve
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    events: u64,
+    /// Events per second from then on
+    #[arg(long, value_name = "R", default_value_t = 0.0)]
+    rate: f64,
+    /// The same seed gives the same chain to the last byte
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// How long every answer takes (50ms)
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    latency: String,
+    /// What goes wrong, like 429:0.1,500:0.05,truncate:0.02,stale:0.2,pruned:5000
+    #[arg(long, value_name = "SPEC", default_value = "")]
+    fault: String,
+}
+
+pub async fn run(args: Args, logs: &Logs) -> Outcome {
+    let _guard = log_to_stderr(logs, vec![])?;
+    let wrong = |flag: &str, value: &str, remedy: &str| Failure::Setting(format!("{flag} {value}: {remedy}"));
+    let listen: SocketAddr = args.listen.parse().map_err(|_| {
+        wrong(
+            "--listen",
+            &args.listen,
+            "expected an address and a port, like 127.0.0.1:8090",
+        )
+    })?;
+    if !args.rate.is_finite() || args.rate < 0.0 {
+        return Err(wrong(
+            "--rate",
+            &args.rate.to_string(),
+            "expected events per second, 0 or more",
+        ));
+    }
+    let config = Config {
+        seed: args.seed,
+        events: args.events,
+        rate: args.rate,
+        latency: config::duration("--latency", &args.latency)?,
+        faults: args
+            .fault
+            .parse()
+            .map_err(|error| wrong("--fault", &args.fault, &format!("{error}")))?,
+        ends_at: None,
+    };
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| wrong("--listen", &args.listen, &error.to_string()))?;
+    let node = Node::new(config);
+    println!(
+        "simulated node at http://{}/v1, {} events, ledger version {}",
+        listener.local_addr()?,
+        args.events,
+        node.ledger_version()
+    );
+    Ok(node.serve(listener, until_signal()?).await?)
+}

@@ -1,0 +1,225 @@
+//! `status`: how far each observer is, and what it waits for.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Failure, Outcome, connect, log_to_stderr};
+use crate::chain::Timestamp;
+use crate::config::{Database, Logs};
+use crate::state::entities::{checkpoints, observer_status};
+use crate::state::{Overview, now};
+use crate::telemetry::table::{shortened, table};
+
+/// A worker reports at least every 5 s; one that has been silent for longer is gone.
+const SILENT_AFTER: i64 = 15;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    database: Database,
+    /// For scripts
+    #[arg(long)]
+    json: bool,
+    /// Again every second
+    #[arg(long)]
+    watch: bool,
+    /// Prints nothing more, but ends with status 1 unless every observer is looked after by a live worker and none has stopped
+    #[arg(long, conflicts_with = "watch")]
+    healthy: bool,
+}
+
+/// One observer, as shown.
+struct Line {
+    observer: String,
+    executed: i64,
+    version: Option<i64>,
+    counter: Option<i64>,
+    behind: Option<i64>,
+    state: String,
+    cause: Option<String>,
+    error: Option<String>,
+    rate: f64,
+    eta: Option<u64>,
+    lag: Option<i64>,
+    parked: i64,
+    oldest_parked: Option<Timestamp>,
+    since: Option<Timestamp>,
+    worker: Option<String>,
+}
+
+pub async fn run(args: Args, logs: &Logs) -> Outcome {
+    let _guard = log_to_stderr(logs, args.database.secrets())?;
+    let store = connect(&args.database).await?;
+    store.require_schema().await?;
+    loop {
+        let overview = store.overview().await?;
+        let lines: Vec<_> = overview
+            .checkpoints
+            .iter()
+            .map(|checkpoint| Line::of(checkpoint, &overview))
+            .collect();
+        let unexpected: i64 = overview.markets.iter().map(|market| market.unexpected).sum();
+        if args.healthy {
+            return healthy(&lines);
+        }
+        if args.json {
+            println!(
+                "{}",
+                json!({ "observers": lines.iter().map(Line::json).collect::<Vec<_>>(), "unexpected": unexpected })
+            );
+        } else {
+            if args.watch {
+                print!("\x1b[2J\x1b[H");
+            }
+            show(&lines, unexpected);
+        }
+        if !args.watch {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn show(lines: &[Line], unexpected: i64) {
+    if lines.is_empty() {
+        println!("no observer has run on this database yet: start `event-worker run`");
+        return;
+    }
+    let header = [
+        "observer",
+        ">executed",
+        ">behind",
+        ">lag",
+        ">events/s",
+        ">ETA",
+        ">parked",
+        "state",
+        "cause",
+    ];
+    println!("{}", table(&header, lines.iter().map(Line::row)));
+    for line in lines {
+        if let Some(error) = line.error.as_ref().filter(|_| line.state != "following") {
+            println!("{}: {}", line.observer, shortened(error, 300));
+        }
+        if let Some(oldest) = line.oldest_parked {
+            println!(
+                "{}: {} events are parked in dead_letters, the oldest since {oldest}",
+                line.observer, line.parked
+            );
+        }
+    }
+    if unexpected > 0 {
+        println!(
+            "{unexpected} transitions were unexpected (a sale of what was not listed, for example): the tables follow the chain all the same"
+        );
+    }
+}
+
+fn healthy(lines: &[Line]) -> Outcome {
+    if lines.is_empty() {
+        return Err(Failure::Failed("no observer has run on this database yet".to_owned()));
+    }
+    match lines
+        .iter()
+        .find(|line| line.state == "stopped" || line.state == "no worker")
+    {
+        None => Ok(()),
+        Some(line) => Err(Failure::Failed(format!(
+            "{}: {} {}",
+            line.observer,
+            line.state,
+            line.error.clone().unwrap_or_default()
+        ))),
+    }
+}
+
+impl Line {
+    fn of(checkpoint: &checkpoints::Model, overview: &Overview) -> Self {
+        let report = overview.reports.get(&checkpoint.observer);
+        let parked = overview.parked.get(&checkpoint.observer);
+        let alive = report.is_some_and(|report| seconds_since(report.updated_at) <= SILENT_AFTER);
+        let live = report.filter(|_| alive);
+        let executed = checkpoint.executed_seq_no;
+        let counter = report
+            .and_then(|report| report.counter)
+            .map(|counter| counter.max(executed + 1));
+        let behind = counter.map(|counter| counter - executed - 1);
+        let rate = live.map_or(0.0, |report| report.rate);
+        Self {
+            observer: checkpoint.observer.clone(),
+            executed,
+            version: checkpoint.executed_version,
+            counter,
+            behind,
+            state: live.map_or("no worker".to_owned(), |report| report.state.clone()),
+            cause: live.and_then(|report| report.cause.clone()),
+            error: report.and_then(|report| report.last_error.clone()),
+            rate,
+            eta: behind.and_then(|behind| eta(behind, rate)),
+            lag: report.and_then(|report| lag(report, alive)),
+            parked: parked.map_or(0, |parked| parked.events),
+            oldest_parked: parked.map(|parked| parked.oldest),
+            since: report.map(|report| if alive { report.since } else { report.updated_at }),
+            worker: report.map(|report| report.worker.clone()),
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let number = |number: Option<i64>| number.map_or("?".to_owned(), |number| number.to_string());
+        let span = |seconds: u64| humantime::format_duration(Duration::from_secs(seconds)).to_string();
+        vec![
+            self.observer.clone(),
+            self.executed.to_string(),
+            number(self.behind),
+            self.lag
+                .and_then(|lag| u64::try_from(lag).ok())
+                .map_or("?".to_owned(), span),
+            format!("{:.0}", self.rate),
+            self.eta.map_or(String::new(), span),
+            self.parked.to_string(),
+            self.state.clone(),
+            self.cause.clone().unwrap_or_default(),
+        ]
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "observer": self.observer,
+            "executed_seq_no": self.executed,
+            "executed_version": self.version,
+            "counter": self.counter,
+            "events_behind": self.behind,
+            "lag_seconds": self.lag,
+            "events_per_second": self.rate,
+            "eta_seconds": self.eta,
+            "state": self.state,
+            "cause": self.cause,
+            "since": self.since,
+            "last_error": self.error,
+            "dead_letters": self.parked,
+            "oldest_dead_letter": self.oldest_parked,
+            "worker": self.worker,
+        })
+    }
+}
+
+/// Nobody looks after it: then it lags at least as long as that has been so.
+fn lag(report: &observer_status::Model, alive: bool) -> Option<i64> {
+    report.lag_seconds.map(|lag| {
+        if alive {
+            lag
+        } else {
+            lag + seconds_since(report.updated_at)
+        }
+    })
+}
+
+fn seconds_since(time: Timestamp) -> i64 {
+    (now().micros() - time.micros()) / 1_000_000
+}
+
+fn eta(behind: i64, rate: f64) -> Option<u64> {
+    let behind = u32::try_from(behind).ok().filter(|behind| *behind > 0)?;
+    (rate > 0.0).then(|| Duration::try_from_secs_f64(f64::from(behind) / rate).map_or(u64::MAX, |eta| eta.as_secs()))
+}

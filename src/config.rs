@@ -1,0 +1,452 @@
+//! The settings: flag beats environment beats `.env` beats default. The only reader of the environment.
+//!
+//! `.env.example` lists them with comments; `--help` of each command shows those that it has.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use crate::market::{Market, Markets};
+use crate::state::DatabaseUrl;
+use crate::subject::NodeUrl;
+use crate::{api, subject};
+
+/// The database, for every command that has one.
+#[derive(Debug, Clone, Args)]
+pub struct Database {
+    /// Where orders and history are kept: mysql://, postgres:// or sqlite://
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Settings",
+        long_help = "Where orders and history are kept: mysql://user:password@host:3306/database, postgres://… or sqlite://file.db?mode=rwc [default: sqlite://event-worker.db?mode=rwc]"
+    )]
+    database_url: Option<String>,
+    /// Another name of `DATABASE_URL`, which wins
+    #[arg(long, env = "DB_URL", hide = true, hide_env_values = true)]
+    db_url: Option<String>,
+}
+
+/// The nodes that events are read from.
+#[derive(Debug, Clone, Args)]
+pub struct Node {
+    /// Nodes' REST addresses, comma-separated: tried in order, healthy ones preferred
+    #[arg(
+        long,
+        env = "NODE_URL",
+        hide_env_values = true,
+        value_name = "URLS",
+        help_heading = "Settings",
+        default_value = "https://fullnode.testnet.aptoslabs.com/v1"
+    )]
+    node_url: String,
+    /// Asked when history is pruned; never sent the API key [default: none]
+    #[arg(
+        long,
+        env = "NODE_ARCHIVE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Settings"
+    )]
+    node_archive_url: Option<String>,
+    /// Sent as `Authorization: Bearer`; one key goes to the first node only, a comma-separated list by position [default: none]
+    #[arg(
+        long,
+        env = "NODE_API_KEY",
+        hide_env_values = true,
+        value_name = "KEYS",
+        help_heading = "Settings"
+    )]
+    node_api_key: Option<String>,
+}
+
+/// How the worker goes about it.
+#[derive(Debug, Clone, Args)]
+pub struct Worker {
+    /// Names of built-in markets (imart, or imart@0xADDRESS for another deployment) or market files, comma-separated
+    #[arg(
+        long,
+        env = "MARKETS",
+        value_name = "MARKETS",
+        help_heading = "Settings",
+        default_value = "imart"
+    )]
+    markets: String,
+    /// Pause between polls of a caught-up observer (250ms, 2s, 1m)
+    #[arg(
+        long,
+        env = "POLL_INTERVAL",
+        value_name = "DURATION",
+        help_heading = "Settings",
+        default_value = "5s"
+    )]
+    poll_interval: String,
+    /// Parked events in a row before an observer stops
+    #[arg(
+        long,
+        env = "MAX_PARKED",
+        value_name = "N",
+        help_heading = "Settings",
+        default_value = "100"
+    )]
+    max_parked: String,
+    /// Where to answer over HTTP, or `off`
+    #[arg(
+        long,
+        env = "API_LISTEN",
+        value_name = "ADDRESS",
+        help_heading = "Settings",
+        default_value = "127.0.0.1:8080"
+    )]
+    api_listen: String,
+}
+
+/// Where logs go.
+#[derive(Debug, Clone, Args)]
+pub struct Logs {
+    /// Folder of error.log (WARN and worse)
+    #[arg(
+        long,
+        env = "LOG_DIR",
+        value_name = "FOLDER",
+        help_heading = "Settings",
+        default_value = ".",
+        global = true
+    )]
+    log_dir: String,
+    /// What is logged on stdout: error, warn, info, debug, or per module
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        value_name = "FILTER",
+        help_heading = "Settings",
+        default_value = "info",
+        global = true
+    )]
+    rust_log: String,
+}
+
+/// A setting that cannot be right: its name, its value, and what would be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingError {
+    setting: &'static str,
+    value: String,
+    remedy: String,
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}: {}", self.setting, self.value, self.remedy)
+    }
+}
+
+impl std::error::Error for SettingError {}
+
+type Result<T> = std::result::Result<T, SettingError>;
+
+/// Reads `.env` of the working directory into the environment, where it sets nothing that is set.
+pub fn read_dotenv() -> Result<()> {
+    let wrong = |value: String, remedy: String| SettingError {
+        setting: ".env",
+        value,
+        remedy,
+    };
+    match dotenvy::from_path(Path::new(".env")) {
+        Ok(()) => Ok(()),
+        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        // The line may hold a password: only its name is shown.
+        Err(dotenvy::Error::LineParse(line, _)) => {
+            let name = line.split('=').next().unwrap_or_default().to_owned();
+            Err(wrong(
+                name,
+                "this line cannot be read: write NAME=value, with quotes around a value that has spaces or #"
+                    .to_owned(),
+            ))
+        }
+        Err(error) => Err(wrong("(file)".to_owned(), format!("cannot be read: {error}"))),
+    }
+}
+
+impl Database {
+    /// The database's URL, if one is set.
+    pub fn url(&self) -> Result<Option<DatabaseUrl>> {
+        let (first, second) = (filled(self.database_url.as_ref()), filled(self.db_url.as_ref()));
+        let setting = if first.is_some() { "DATABASE_URL" } else { "DB_URL" };
+        let Some(text) = first.or(second) else { return Ok(None) };
+        text.parse().map(Some).map_err(|remedy| SettingError {
+            setting,
+            value: without_password(text),
+            remedy,
+        })
+    }
+
+    /// The database's URL, or the default.
+    pub fn url_or_default(&self) -> Result<DatabaseUrl> {
+        match self.url()? {
+            Some(url) => Ok(url),
+            None => parse("DATABASE_URL", "sqlite://event-worker.db?mode=rwc"),
+        }
+    }
+
+    /// What to warn about, once logs are there.
+    #[must_use]
+    pub fn warning(&self) -> Option<&'static str> {
+        let (first, second) = (filled(self.database_url.as_ref()), filled(self.db_url.as_ref()));
+        (first.is_some() && second.is_some() && first != second)
+            .then_some("DATABASE_URL and DB_URL differ: DATABASE_URL is used")
+    }
+
+    /// Passwords, for redaction.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        let urls = [self.database_url.as_ref(), self.db_url.as_ref()].into_iter().flatten();
+        let passwords = urls.filter_map(|url| url.parse::<DatabaseUrl>().ok()?.password());
+        passwords
+            .flat_map(|password| [percent_decoded(&password), password])
+            .collect()
+    }
+}
+
+impl Node {
+    /// The nodes.
+    pub fn nodes(&self) -> Result<subject::Config> {
+        let urls: Vec<_> = list(&self.node_url).collect();
+        if urls.is_empty() {
+            return Err(SettingError {
+                setting: "NODE_URL",
+                value: self.node_url.clone(),
+                remedy: "names no node".to_owned(),
+            });
+        }
+        let keys: Vec<_> = self
+            .node_api_key
+            .iter()
+            .flat_map(|keys| keys.split(','))
+            .map(str::trim)
+            .collect();
+        if keys.len() > urls.len() {
+            let remedy = format!("there are {} keys for {} nodes (NODE_URL)", keys.len(), urls.len());
+            return Err(SettingError {
+                setting: "NODE_API_KEY",
+                value: "***".to_owned(),
+                remedy,
+            });
+        }
+        let nodes = urls.iter().enumerate().map(|(index, url)| {
+            let key = keys
+                .get(index)
+                .filter(|key| !key.is_empty())
+                .map(|key| (*key).to_owned());
+            Ok((node_url("NODE_URL", url)?, key))
+        });
+        let archive = filled(self.node_archive_url.as_ref())
+            .map(|url| node_url("NODE_ARCHIVE_URL", url))
+            .transpose()?;
+        Ok(subject::Config {
+            nodes: nodes.collect::<Result<_>>()?,
+            archive,
+        })
+    }
+
+    /// The same settings, but for this node.
+    #[must_use]
+    pub fn at(url: String) -> Self {
+        Self {
+            node_url: url,
+            node_archive_url: None,
+            node_api_key: None,
+        }
+    }
+
+    /// Keys, for redaction.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        self.node_api_key
+            .iter()
+            .flat_map(|keys| list(keys))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl Worker {
+    /// The markets, each read from its file.
+    pub fn markets(&self) -> Result<Arc<Markets>> {
+        let wrong = |value: &str, remedy: String| SettingError {
+            setting: "MARKETS",
+            value: value.to_owned(),
+            remedy,
+        };
+        let mut markets = vec![];
+        for text in list(&self.markets) {
+            let market = if Path::new(text).extension().is_some_and(|extension| extension == "toml") {
+                let file = std::fs::read_to_string(text)
+                    .map_err(|error| wrong(text, format!("the file cannot be read: {error}")))?;
+                Market::parse(text, &file, None)
+            } else {
+                let (name, address) = text
+                    .split_once('@')
+                    .map_or((text, None), |(name, address)| (name, Some(address)));
+                let address = address
+                    .map(str::parse)
+                    .transpose()
+                    .map_err(|error| wrong(text, format!("{error}")))?;
+                Market::built_in(name, address)
+            };
+            markets.push(market.map_err(|error| wrong(text, error.to_string()))?);
+        }
+        if markets.is_empty() {
+            return Err(wrong(&self.markets, "names no market; `imart` is built in".to_owned()));
+        }
+        let markets = Markets::new(markets).map_err(|twice| {
+            wrong(
+                &self.markets,
+                format!("market {twice} is there twice: each name only once"),
+            )
+        })?;
+        Ok(Arc::new(markets))
+    }
+
+    /// The pause between polls.
+    pub fn poll_interval(&self) -> Result<Duration> {
+        let interval = duration("POLL_INTERVAL", &self.poll_interval)?;
+        if interval.is_zero() {
+            return Err(SettingError {
+                setting: "POLL_INTERVAL",
+                value: self.poll_interval.clone(),
+                remedy: "must be longer than nothing, like 250ms".to_owned(),
+            });
+        }
+        Ok(interval)
+    }
+
+    /// How many parked events in a row stop an observer; at least 1.
+    pub fn max_parked(&self) -> Result<u64> {
+        let number = parse::<u64>("MAX_PARKED", &self.max_parked)
+            .ok()
+            .filter(|number| (1..=10_000).contains(number));
+        number.ok_or_else(|| SettingError {
+            setting: "MAX_PARKED",
+            value: self.max_parked.clone(),
+            remedy: "expected a number from 1 to 10000".to_owned(),
+        })
+    }
+
+    /// Where to answer over HTTP.
+    pub fn api(&self) -> Result<api::Config> {
+        if self.api_listen == "off" {
+            return Ok(api::Config { listen: None });
+        }
+        let listen = self.api_listen.parse::<SocketAddr>().map_err(|_| SettingError {
+            setting: "API_LISTEN",
+            value: self.api_listen.clone(),
+            remedy: "expected an address and a port, like 127.0.0.1:8080, or `off`".to_owned(),
+        })?;
+        Ok(api::Config { listen: Some(listen) })
+    }
+}
+
+impl Logs {
+    /// What is shown on the console.
+    pub fn filter(&self) -> Result<EnvFilter> {
+        EnvFilter::try_new(&self.rust_log).map_err(|error| SettingError {
+            setting: "RUST_LOG",
+            value: self.rust_log.clone(),
+            remedy: format!("{error}; expected error, warn, info, debug, or module=level"),
+        })
+    }
+
+    /// The folder of `error.log`.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        PathBuf::from(&self.log_dir)
+    }
+}
+
+/// A duration like `250ms`, `2s` or `1m`.
+pub fn duration(setting: &'static str, text: &str) -> Result<Duration> {
+    let wrong = |error: humantime::DurationError| SettingError {
+        setting,
+        value: text.to_owned(),
+        remedy: format!("{error}; expected a duration like 250ms, 2s or 1m"),
+    };
+    humantime::parse_duration(text).map_err(wrong)
+}
+
+/// Any value that can be read from text.
+pub fn parse<T: FromStr>(setting: &'static str, text: &str) -> Result<T>
+where
+    T::Err: fmt::Display,
+{
+    text.trim().parse().map_err(|error| SettingError {
+        setting,
+        value: text.to_owned(),
+        remedy: format!("{error}"),
+    })
+}
+
+fn node_url(setting: &'static str, text: &str) -> Result<NodeUrl> {
+    text.parse().map_err(|remedy| SettingError {
+        setting,
+        value: without_password(text),
+        remedy,
+    })
+}
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
+}
+
+/// A variable that is set to nothing is not set.
+fn filled(text: Option<&String>) -> Option<&str> {
+    text.map(|text| text.trim()).filter(|text| !text.is_empty())
+}
+
+/// A URL for a message: what stands between `:` and `@` of `//user:password@` is hidden, whatever else is wrong with it.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("//") else {
+        return url.to_owned();
+    };
+    let Some((login, host)) = rest.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    let user = login.split(':').next().unwrap_or_default();
+    format!("{scheme}//{user}:***@{host}")
+}
+
+fn percent_decoded(text: &str) -> String {
+    url::form_urlencoded::parse(text.replace('+', "%2B").as_bytes())
+        .map(|(name, _)| name.into_owned())
+        .collect()
+}
+
+/// All settings that `.env.example` must list.
+#[must_use]
+pub fn names() -> BTreeSet<&'static str> {
+    #[derive(clap::Parser)]
+    struct All {
+        #[command(flatten)]
+        _database: Database,
+        #[command(flatten)]
+        _node: Node,
+        #[command(flatten)]
+        _worker: Worker,
+        #[command(flatten)]
+        _logs: Logs,
+    }
+    let command = <All as clap::CommandFactory>::command();
+    let names: Vec<_> = command
+        .get_arguments()
+        .filter_map(|argument| argument.get_env()?.to_str().map(str::to_owned))
+        .collect();
+    names.into_iter().map(|name| &*name.leak()).collect()
+}

@@ -1,0 +1,247 @@
+//! What every observer is doing, in one place: written by feeds and writer, read by whoever tells people.
+//!
+//! A change of state is logged here, once; not every try.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::chain::{SeqNo, Timestamp};
+use crate::market::Markets;
+use crate::state::now;
+
+/// What an observer is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nothing read yet.
+    Starting,
+    /// Behind, and reading.
+    CatchingUp,
+    /// At the end of its stream.
+    Following,
+    /// Not getting on; the cause says why. It goes on by itself.
+    Waiting,
+    /// Not getting on, and not by itself.
+    Stopped,
+}
+
+/// Why an observer does not get on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    CaughtUp,
+    NodeBehind,
+    NodeUnreachable,
+    Throttled,
+    Pruned,
+    Gap,
+    DatabaseUnreachable,
+    Parked,
+    /// The node or the database says no; the detail tells the remedy.
+    Refused,
+}
+
+/// An observer's state at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub observer: Arc<str>,
+    pub state: State,
+    pub cause: Option<Cause>,
+    /// The last failure, in its own words.
+    pub last_error: Option<String>,
+    /// The next event to execute.
+    pub next: SeqNo,
+    /// How many events its stream has, where known.
+    pub counter: Option<SeqNo>,
+    /// Seconds between the last executed event and the chain's time; 0 at the end of the stream.
+    pub lag_seconds: Option<u64>,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+}
+
+/// All observers' states.
+pub struct Board {
+    lanes: Mutex<Vec<Lane>>,
+    database: Mutex<Option<(Cause, String, Timestamp)>>,
+}
+
+struct Lane {
+    shown: Snapshot,
+    executed_time: Option<Timestamp>,
+    ledger_time: Option<Timestamp>,
+}
+
+impl Board {
+    /// A board for all streams of `markets`, in their order.
+    #[must_use]
+    pub fn new(markets: &Markets) -> Self {
+        let lane = |observer: &Arc<str>| Lane {
+            shown: Snapshot {
+                observer: Arc::clone(observer),
+                state: State::Starting,
+                cause: None,
+                last_error: None,
+                next: SeqNo::ZERO,
+                counter: None,
+                lag_seconds: None,
+                since: now(),
+            },
+            executed_time: None,
+            ledger_time: None,
+        };
+        Self {
+            lanes: Mutex::new(markets.streams().map(|stream| lane(&stream.observer)).collect()),
+            database: Mutex::default(),
+        }
+    }
+
+    /// All observers, as they stand. While the database waits, so do they.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut shown: Vec<_> = self.lanes().iter().map(Lane::snapshot).collect();
+        if let Some((cause, detail, since)) = database {
+            for observer in shown.iter_mut().filter(|observer| observer.state != State::Stopped) {
+                observer.state = State::Waiting;
+                observer.cause = Some(cause);
+                observer.last_error = Some(detail.clone());
+                observer.since = since;
+            }
+        }
+        shown
+    }
+
+    pub(super) fn reads(&self, index: usize, ledger_time: Option<Timestamp>) {
+        let mut lanes = self.lanes();
+        lanes[index].ledger_time = ledger_time.or(lanes[index].ledger_time);
+        if lanes[index].shown.state != State::Following {
+            lanes[index].change(State::CatchingUp, None);
+        }
+    }
+
+    pub(super) fn counter(&self, index: usize, counter: SeqNo) {
+        self.lanes()[index].shown.counter = Some(counter);
+    }
+
+    pub(super) fn executed(&self, index: usize, next: SeqNo, time: Option<Timestamp>) {
+        let lane = &mut self.lanes()[index];
+        lane.shown.next = lane.shown.next.max(next);
+        lane.shown.counter = lane.shown.counter.map(|counter| counter.max(next));
+        lane.executed_time = time.or(lane.executed_time);
+    }
+
+    pub(super) fn caught_up(&self, index: usize) {
+        let lane = &mut self.lanes()[index];
+        if lane.shown.state != State::Following {
+            tracing::info!(
+                "{} is caught up: {} events executed",
+                lane.shown.observer,
+                lane.shown.next
+            );
+        }
+        lane.change(State::Following, Some(Cause::CaughtUp));
+    }
+
+    pub(super) fn waits(&self, index: usize, cause: Cause, detail: &str) {
+        let lane = &mut self.lanes()[index];
+        lane.shown.last_error = Some(detail.to_owned());
+        if lane.change(State::Waiting, Some(cause)) {
+            tracing::warn!("{} waits, {cause}: {detail}", lane.shown.observer);
+        }
+    }
+
+    pub(super) fn stopped(&self, index: usize, cause: Cause, reason: &str) {
+        let lane = &mut self.lanes()[index];
+        lane.shown.last_error = Some(reason.to_owned());
+        lane.change(State::Stopped, Some(cause));
+        tracing::error!(
+            "{} has stopped after {} events, the others go on: {reason}",
+            lane.shown.observer,
+            lane.shown.next
+        );
+    }
+
+    pub(super) fn database_waits(&self, cause: Cause, detail: &str) {
+        let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        if database.as_ref().is_none_or(|(before, ..)| *before != cause) {
+            tracing::warn!("all observers wait, {cause}: {detail}");
+            *database = Some((cause, detail.to_owned(), now()));
+        }
+    }
+
+    pub(super) fn database_works(&self) {
+        let before = self.database.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((_, _, since)) = before {
+            tracing::info!("the database works again after {} s", seconds_between(since, now()));
+        }
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Vec<Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    /// Whether that was a change.
+    fn change(&mut self, state: State, cause: Option<Cause>) -> bool {
+        let shown = &mut self.shown;
+        if (shown.state, shown.cause) == (state, cause) {
+            return false;
+        }
+        if shown.state == State::Waiting && state != State::Waiting {
+            tracing::info!(
+                "{} goes on after {} s",
+                shown.observer,
+                seconds_between(shown.since, now())
+            );
+        }
+        (shown.state, shown.cause, shown.since) = (state, cause, now());
+        true
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let lag = match self.shown.state {
+            State::Following => Some(0),
+            State::Starting | State::CatchingUp | State::Waiting | State::Stopped => self
+                .executed_time
+                .zip(self.ledger_time)
+                .map(|(executed, ledger)| seconds_between(executed, ledger)),
+        };
+        Snapshot {
+            lag_seconds: lag,
+            ..self.shown.clone()
+        }
+    }
+}
+
+fn seconds_between(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from((to.micros() - from.micros()) / 1_000_000).unwrap_or_default()
+}
+
+impl State {
+    /// Its name in `observer_status.state`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::CatchingUp => "catching up",
+            Self::Following => "following",
+            Self::Waiting => "waiting",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CaughtUp => "caught up",
+            Self::NodeBehind => "node behind",
+            Self::NodeUnreachable => "node unreachable",
+            Self::Throttled => "throttled",
+            Self::Pruned => "pruned",
+            Self::Gap => "gap",
+            Self::DatabaseUnreachable => "database unreachable",
+            Self::Parked => "parked",
+            Self::Refused => "refused",
+        })
+    }
+}

@@ -1,0 +1,402 @@
+//! One observer's reading: pages after the last one, checked, decoded, handed to the writer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::board::{Board, Cause};
+use super::lane::Sender;
+use super::{Backoff, Config, Stopped, page};
+use crate::chain::{ChainId, RawEvent, SeqNo, Version};
+use crate::market::Stream;
+use crate::state::{Checkpoint, Executed, Slice};
+use crate::subject::{Ledger, Page, Subject, SubjectError};
+
+/// How long a gap is read again before it is believed.
+const GAP_PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) struct Feed<S> {
+    index: usize,
+    stream: Arc<Stream>,
+    subject: S,
+    lane: Sender,
+    board: Arc<Board>,
+    config: Config,
+    chain_id: Option<ChainId>,
+    /// The next event to read.
+    next: SeqNo,
+    /// The version of the event before it.
+    version: Option<Version>,
+    /// Parked events up to there without one between them that is not.
+    parked: u64,
+    /// Whether the end has been reached before: from then on a short page is taken for the end.
+    following: bool,
+    backoff: Backoff,
+    gap_since: Option<Instant>,
+    lagging_pages: u32,
+}
+
+/// Why a feed ends.
+enum End {
+    Cancelled,
+    CaughtUp,
+    Stopped(Cause, String),
+}
+
+type Step = Result<(), End>;
+
+impl<S: Subject> Feed<S> {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one observer, put together once")]
+    pub fn new(
+        index: usize,
+        stream: Arc<Stream>,
+        subject: S,
+        checkpoint: Checkpoint,
+        chain_id: Option<ChainId>,
+        config: &Config,
+        lane: Sender,
+        board: Arc<Board>,
+    ) -> Self {
+        Self {
+            index,
+            stream,
+            subject,
+            lane,
+            board,
+            config: config.clone(),
+            chain_id,
+            next: checkpoint.next,
+            version: checkpoint.executed_version,
+            parked: checkpoint.parked_in_a_row,
+            following: false,
+            backoff: Backoff::default(),
+            gap_since: None,
+            lagging_pages: 0,
+        }
+    }
+
+    /// Reads until `cancel`, until caught up if so configured, or until it has to stop.
+    pub async fn run(mut self, cancel: CancellationToken) -> Option<Stopped> {
+        let end = cancel
+            .run_until_cancelled(self.read(&cancel))
+            .await
+            .unwrap_or(End::Cancelled);
+        self.lane.idle();
+        match end {
+            End::Cancelled => None,
+            End::CaughtUp => {
+                self.board.caught_up(self.index);
+                None
+            }
+            End::Stopped(cause, reason) => {
+                self.board.stopped(self.index, cause, &reason);
+                Some(Stopped {
+                    observer: self.stream.observer.to_string(),
+                    reason,
+                })
+            }
+        }
+    }
+
+    async fn read(&mut self, cancel: &CancellationToken) -> End {
+        // For progress only: if it fails, reading the first page will tell why.
+        if let Ok(counter) = self.subject.counter().await {
+            self.board.counter(self.index, counter.next);
+        }
+        loop {
+            if let Err(end) = self.step(cancel).await {
+                return end;
+            }
+        }
+    }
+
+    async fn step(&mut self, cancel: &CancellationToken) -> Step {
+        self.follow_the_writer()?;
+        self.check_parked(cancel).await?;
+        let page = match self.subject.page(self.next).await {
+            Ok(page) => page,
+            Err(error) => return self.meet(error, cancel).await,
+        };
+        self.check_chain(page.ledger)?;
+        if page.events.is_empty() {
+            return self.end_of_stream(page.ledger, cancel).await;
+        }
+        let good = page::continuing(&page.events, self.next, self.version);
+        if good == 0 {
+            return self.meet_gap(&page, cancel).await;
+        }
+        self.gap_since = None;
+        self.lagging_pages = 0;
+        self.backoff.reset();
+        self.board.reads(self.index, page.ledger.time);
+        let short = !page.full;
+        self.hand_over(page, good).await;
+        if short && self.following && !self.config.until_caught_up {
+            self.pause(cancel).await;
+        }
+        Ok(())
+    }
+
+    /// Another worker may have executed what we wanted to; or the writer gave up on this stream.
+    fn follow_the_writer(&mut self) -> Step {
+        let position = self.lane.position.borrow_and_update().clone();
+        if let Some(reason) = position.failed {
+            return Err(End::Stopped(Cause::Refused, reason));
+        }
+        if position.next > self.next {
+            self.next = position.next;
+            self.version = None;
+            self.parked = 0;
+        }
+        Ok(())
+    }
+
+    /// Decodes the first `good` events of `page` and sends them; no more than up to the last that may be parked.
+    async fn hand_over(&mut self, page: Page, good: usize) {
+        let mut events = Vec::with_capacity(good);
+        for raw in page.events.into_iter().take(good) {
+            if self.parked >= self.config.max_parked {
+                break;
+            }
+            let event = self.decode(raw);
+            self.next = event.raw.seq_no.next();
+            self.version = Some(event.raw.version);
+            events.push(event);
+        }
+        let chain_id = page.ledger.chain_id;
+        self.chain_id = chain_id.or(self.chain_id);
+        self.lane
+            .send(Slice {
+                stream: Arc::clone(&self.stream),
+                chain_id,
+                events,
+            })
+            .await;
+    }
+
+    fn decode(&mut self, raw: RawEvent) -> Executed {
+        let meaning = self.stream.entry(&raw);
+        match &meaning {
+            Ok(_) => self.parked = 0,
+            Err(why) => {
+                self.parked += 1;
+                tracing::warn!(
+                    "{} seq no {} (version {}) is parked: {why}; it is kept in events and dead_letters",
+                    self.stream.observer,
+                    raw.seq_no,
+                    raw.version
+                );
+            }
+        }
+        Executed { raw, meaning }
+    }
+
+    async fn check_parked(&mut self, cancel: &CancellationToken) -> Step {
+        if self.parked < self.config.max_parked {
+            return Ok(());
+        }
+        self.committed(cancel).await?;
+        Err(End::Stopped(
+            Cause::Parked,
+            format!(
+                "{} events in a row could not be decoded, up to seq no {}: the contract has probably changed; see dead_letters, mend the market file or raise MAX_PARKED",
+                self.parked,
+                self.next.executed()
+            ),
+        ))
+    }
+
+    /// Waits until everything that has been read is committed.
+    async fn committed(&mut self, cancel: &CancellationToken) -> Step {
+        self.lane.idle();
+        let next = self.next;
+        let waiting = self
+            .lane
+            .position
+            .wait_for(|position| position.next >= next || position.failed.is_some());
+        let settled = cancel
+            .run_until_cancelled(waiting)
+            .await
+            .is_some_and(|position| position.is_ok());
+        if settled {
+            self.follow_the_writer()
+        } else {
+            Err(End::Cancelled)
+        }
+    }
+
+    /// An empty page: the end, a node that lags, or history that is gone. The handle's counter tells.
+    async fn end_of_stream(&mut self, ledger: Ledger, cancel: &CancellationToken) -> Step {
+        self.committed(cancel).await?;
+        if ledger.behind {
+            return self
+                .wait(
+                    Cause::NodeBehind,
+                    "the node's ledger is behind what it has shown before",
+                    cancel,
+                )
+                .await;
+        }
+        let counter = match self.subject.counter().await {
+            Ok(counter) => counter,
+            Err(error) => return self.meet(error, cancel).await,
+        };
+        self.check_chain(counter.ledger)?;
+        if counter.ledger.behind {
+            return self
+                .wait(
+                    Cause::NodeBehind,
+                    "the node's ledger is behind what it has shown before",
+                    cancel,
+                )
+                .await;
+        }
+        if counter.next > self.next {
+            return self.meet_missing(counter.next, ledger, cancel).await;
+        }
+        if counter.next < self.next {
+            return self.meet_reset(counter.next, counter.ledger, cancel).await;
+        }
+        self.lagging_pages = 0;
+        self.backoff.reset();
+        self.following = true;
+        self.board.counter(self.index, counter.next);
+        if self.config.until_caught_up {
+            return Err(End::CaughtUp);
+        }
+        self.board.caught_up(self.index);
+        self.pause(cancel).await;
+        Ok(())
+    }
+
+    /// The counter says that there is more, the page says that there is not.
+    async fn meet_missing(&mut self, counter: SeqNo, ledger: Ledger, cancel: &CancellationToken) -> Step {
+        /// Events may have come between the page and the counter; twice in a row they have not.
+        const BELIEVED: u32 = 3;
+        self.board.counter(self.index, counter);
+        self.lagging_pages += 1;
+        if self.lagging_pages < BELIEVED {
+            self.backoff.wait(cancel).await;
+            return Ok(());
+        }
+        if self.is_pruned(ledger) {
+            return Err(self.pruned(&format!(
+                "the node answers nothing for seq no {}, of {counter} events",
+                self.next
+            )));
+        }
+        self.wait(
+            Cause::NodeBehind,
+            &format!("the node shows no event {} yet, of {counter}", self.next),
+            cancel,
+        )
+        .await
+    }
+
+    async fn meet_reset(&mut self, counter: SeqNo, ledger: Ledger, cancel: &CancellationToken) -> Step {
+        if ledger.version < self.version {
+            return self
+                .wait(
+                    Cause::NodeBehind,
+                    "the node's ledger is behind the last executed event",
+                    cancel,
+                )
+                .await;
+        }
+        Err(End::Stopped(
+            Cause::Gap,
+            format!(
+                "the handle has emitted {counter} events, but {} have been executed: the chain was reset, or MARKETS names another deployment; give it a database of its own (DATABASE_URL)",
+                self.next
+            ),
+        ))
+    }
+
+    /// The page does not go on where we stand: history is gone, or the node is wrong. Never crossed.
+    async fn meet_gap(&mut self, page: &Page, cancel: &CancellationToken) -> Step {
+        let first = page.events.first().map_or(SeqNo::ZERO, |event| event.seq_no);
+        if first > self.next && self.is_pruned(page.ledger) {
+            return Err(self.pruned(&format!(
+                "the node's oldest event is seq no {first}, {} was asked for",
+                self.next
+            )));
+        }
+        let since = *self.gap_since.get_or_insert_with(Instant::now);
+        let found = if first == self.next {
+            format!("seq no {first} comes in an older version than the event before it")
+        } else {
+            format!("asked for seq no {}, the node answered {first}", self.next)
+        };
+        if since.elapsed() < GAP_PATIENCE {
+            let cause = format!("gap: {found}; reading it again");
+            return self.wait(Cause::Gap, &cause, cancel).await;
+        }
+        Err(End::Stopped(
+            Cause::Gap,
+            format!(
+                "gap: {found}, for {} s now; use another node (NODE_URL)",
+                GAP_PATIENCE.as_secs()
+            ),
+        ))
+    }
+
+    /// Whether the node says that it no longer has what came before the next event.
+    fn is_pruned(&self, ledger: Ledger) -> bool {
+        let oldest = ledger.oldest_version.unwrap_or_default();
+        self.version
+            .map_or(oldest > Version::default(), |version| oldest > version)
+    }
+
+    fn pruned(&self, what: &str) -> End {
+        End::Stopped(
+            Cause::Pruned,
+            format!(
+                "history is pruned: {what}; set NODE_ARCHIVE_URL to a node that has it, or NODE_URL to an archival node"
+            ),
+        )
+    }
+
+    fn check_chain(&self, ledger: Ledger) -> Step {
+        match (self.chain_id, ledger.chain_id) {
+            (Some(ours), Some(theirs)) if ours != theirs => Err(End::Stopped(
+                Cause::Refused,
+                format!(
+                    "the node is of chain {theirs}, the stored events are of chain {ours}: correct NODE_URL, or give chain {theirs} a database of its own (DATABASE_URL)"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    async fn meet(&mut self, error: SubjectError, cancel: &CancellationToken) -> Step {
+        match error {
+            SubjectError::Unreachable(message) => self.wait(Cause::NodeUnreachable, &message, cancel).await,
+            SubjectError::Throttled { message, pause } => {
+                self.lane.idle();
+                self.board.waits(self.index, Cause::Throttled, &message);
+                let _ = cancel.run_until_cancelled(tokio::time::sleep(pause)).await;
+                // Not all observers in the same instant.
+                Backoff::default().wait(cancel).await;
+                Ok(())
+            }
+            SubjectError::Pruned(message) => Err(self.pruned(&message)),
+            SubjectError::Refused(message) => Err(End::Stopped(Cause::Refused, message)),
+        }
+    }
+
+    async fn wait(&mut self, cause: Cause, detail: &str, cancel: &CancellationToken) -> Step {
+        self.lane.idle();
+        self.board.waits(self.index, cause, detail);
+        self.backoff.wait(cancel).await;
+        Ok(())
+    }
+
+    async fn pause(&mut self, cancel: &CancellationToken) {
+        self.lane.idle();
+        let _ = cancel
+            .run_until_cancelled(tokio::time::sleep(self.config.poll_interval))
+            .await;
+    }
+}

@@ -1,0 +1,127 @@
+//! The loop over subject, market and state.
+//!
+//! Each observer has a [`feed`] that reads pages, checks and decodes them, ahead of what is committed but within a bound.
+//! One [`writer`] takes what all feeds have ready, in ledger order where they are far behind, and commits it. What is
+//! going on stands on the [`board`], from which logs, progress and `observer_status` are told by the [`reporter`].
+
+mod backoff;
+mod board;
+mod feed;
+mod lane;
+mod page;
+mod reporter;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use backoff::Backoff;
+pub use board::{Board, Cause, Snapshot, State};
+
+use crate::chain::ChainId;
+use crate::market::{Markets, Stream};
+use crate::state::{Checkpoint, Store, StoreError};
+use crate::subject::Subject;
+use feed::Feed;
+use writer::Writer;
+
+/// How observers go about their work.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Pause between polls of a caught-up observer.
+    pub poll_interval: Duration,
+    /// Parked events in a row before an observer stops.
+    pub max_parked: u64,
+    /// Whether to end once all observers are caught up.
+    pub until_caught_up: bool,
+    /// This worker's name in `observer_status`.
+    pub worker: String,
+}
+
+/// An observer that had to stop, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// The observer.
+    pub observer: String,
+    /// Why, with the remedy.
+    pub reason: String,
+}
+
+/// Runs one observer per stream of `markets` until `cancel`, or, if so configured, until all are caught up. `subject`
+/// tells where a stream is read from. Returns the observers that had to stop; the others went on.
+pub async fn run<S: Subject>(
+    config: Config,
+    store: Store,
+    markets: Arc<Markets>,
+    subject: impl Fn(&Stream) -> S,
+    board: Arc<Board>,
+    cancel: CancellationToken,
+) -> Result<Vec<Stopped>, StoreError> {
+    let mut checkpoints = vec![];
+    for stream in markets.streams() {
+        checkpoints.push(store.checkpoint(&stream.observer).await?);
+    }
+    let chain_id = one_chain(&checkpoints)?;
+    let reporter = tokio::spawn(reporter::run(
+        store.clone(),
+        Arc::clone(&board),
+        config.worker.clone(),
+        cancel.clone(),
+    ));
+    let mut writer = Writer::new(store, Arc::clone(&markets), Arc::clone(&board), cancel.clone());
+    let mut feeds = JoinSet::new();
+    for (index, (stream, checkpoint)) in markets.streams().zip(checkpoints).enumerate() {
+        let lane = writer.lane(stream, checkpoint.next);
+        board.executed(index, checkpoint.next, None);
+        let feed = Feed::new(
+            index,
+            Arc::clone(stream),
+            subject(stream),
+            checkpoint,
+            chain_id,
+            &config,
+            lane,
+            Arc::clone(&board),
+        );
+        feeds.spawn(feed.run(cancel.clone()));
+    }
+    let writing = tokio::spawn(writer.run());
+    let mut stopped = vec![];
+    while let Some(ended) = feeds.join_next().await {
+        match ended {
+            Ok(ended) => stopped.extend(ended),
+            Err(panic) => stopped.push(Stopped {
+                observer: "(unknown)".to_owned(),
+                reason: format!("broke down, which is a bug: {panic}"),
+            }),
+        }
+    }
+    if let Err(panic) = writing.await {
+        stopped.push(Stopped {
+            observer: "(all)".to_owned(),
+            reason: format!("the writer broke down, which is a bug: {panic}"),
+        });
+    }
+    reporter.abort();
+    reporter::last_words(&board).await;
+    Ok(stopped)
+}
+
+/// The chain of the stored events: checkpoints of two chains cannot belong together.
+fn one_chain(checkpoints: &[Checkpoint]) -> Result<Option<ChainId>, StoreError> {
+    let mut chains: Vec<_> = checkpoints
+        .iter()
+        .filter_map(|checkpoint| checkpoint.chain_id)
+        .collect();
+    chains.dedup();
+    match chains[..] {
+        [] => Ok(None),
+        [chain] => Ok(Some(chain)),
+        [..] => Err(StoreError::Refused(format!(
+            "the checkpoints are of several chains ({chains:?}): give each chain a database of its own"
+        ))),
+    }
+}

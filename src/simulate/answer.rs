@@ -1,0 +1,154 @@
+//! How a node, and the gateway before it, answer: bodies, status and headers.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::{Response, StatusCode};
+use serde_json::Value;
+
+/// The chain id of a local test network.
+pub const CHAIN_ID: u8 = 4;
+
+/// What a node says about its ledger with every answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// Last version.
+    pub version: u64,
+    /// First version that is not pruned.
+    pub oldest: u64,
+    /// Microseconds since 1970.
+    pub timestamp: i64,
+}
+
+impl Head {
+    /// Versions of one epoch.
+    const EPOCH: u64 = 400_000;
+    /// Versions of one block.
+    pub const BLOCK: u64 = 8;
+
+    /// Epoch of the last version.
+    pub const fn epoch(&self) -> u64 {
+        self.version / Self::EPOCH
+    }
+
+    /// Height of the last block.
+    pub const fn height(&self) -> u64 {
+        self.version / Self::BLOCK
+    }
+
+    /// Height of the first block that is not pruned.
+    pub const fn oldest_height(&self) -> u64 {
+        self.oldest / Self::BLOCK
+    }
+
+    fn write_to(&self, headers: &mut HeaderMap) {
+        let all = [
+            ("x-aptos-chain-id", u64::from(CHAIN_ID)),
+            ("x-aptos-ledger-version", self.version),
+            ("x-aptos-ledger-oldest-version", self.oldest),
+            ("x-aptos-ledger-timestampusec", self.timestamp.unsigned_abs()),
+            ("x-aptos-epoch", self.epoch()),
+            ("x-aptos-block-height", self.height()),
+            ("x-aptos-oldest-block-height", self.oldest_height()),
+        ];
+        for (name, value) in all {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+        }
+    }
+}
+
+/// A node's refusal.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Status of the answer.
+    pub status: StatusCode,
+    body: String,
+    /// The node looked at its ledger before it refused, and says so in the headers.
+    has_head: bool,
+}
+
+impl Refusal {
+    /// The request is understood, and there is no such thing, or not yet.
+    pub fn not_found(code: &str, message: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message, true)
+    }
+
+    /// The request is understood, and cannot be right.
+    pub fn invalid(message: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_input", message, true)
+    }
+
+    /// The request is refused before anybody looks at the ledger.
+    pub fn framework(status: StatusCode, message: &str) -> Self {
+        Self::new(status, "web_framework_error", message, false)
+    }
+
+    /// The node itself has a problem.
+    pub fn internal(message: &str) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message, true)
+    }
+
+    /// The data are gone, as the hosted gateway words it.
+    pub fn gone(code: &str, message: &str, oldest: u64) -> Self {
+        let hint = "The requested data has been pruned from this node. \
+            Retry your request against the archival endpoint to access full history.";
+        let message = Value::from(message);
+        let body = format!(
+            r#"{{"error_code":"{code}","message":{message},"hint":"{hint}","oldest_ledger_version":"{oldest}"}}"#
+        );
+        let status = StatusCode::GONE;
+        Self {
+            status,
+            body,
+            has_head: true,
+        }
+    }
+
+    fn new(status: StatusCode, code: &str, message: &str, has_head: bool) -> Self {
+        let message = Value::from(message);
+        let body = format!(r#"{{"message":{message},"error_code":"{code}","vm_error_code":null}}"#);
+        Self { status, body, has_head }
+    }
+}
+
+/// A node's answer, with all its headers.
+pub fn answer(outcome: Result<String, Refusal>, head: &Head) -> Response<Body> {
+    let (status, body, has_head) = match outcome {
+        Ok(body) => (StatusCode::OK, body, true),
+        Err(refusal) => (refusal.status, refusal.body, refusal.has_head),
+    };
+    let mut response = plain(status, "application/json", body);
+    if has_head {
+        head.write_to(response.headers_mut());
+    }
+    response
+}
+
+/// The gateway's refusal of somebody who asks too much.
+pub fn too_many(says_when: bool) -> Response<Body> {
+    let text = "Per anonymous IP rate limit exceeded. Limit: 50000 compute units per 300 seconds window.";
+    let mut response = plain(
+        StatusCode::TOO_MANY_REQUESTS,
+        "text/plain; charset=utf-8",
+        text.to_owned(),
+    );
+    if says_when {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1));
+    }
+    response
+}
+
+/// What a proxy shows where no node answers.
+pub fn unavailable() -> Response<Body> {
+    let page = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n\
+        <body>\r\n<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>\r\n";
+    plain(StatusCode::SERVICE_UNAVAILABLE, "text/html", page.to_owned())
+}
+
+fn plain(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,176 @@
+//! What can go wrong, in the grammar of `--fault`: `name:value`, comma-separated.
+//!
+//! | name | value | what happens |
+//! |---|---|---|
+//! | `429` | probability | the gateway refuses, in plain text |
+//! | `429-retry-after` | probability | the same, with `Retry-After: 1` |
+//! | `500` | probability | the node fails, in JSON |
+//! | `503-html` | probability | a proxy fails, in HTML |
+//! | `truncate` | probability | the connection ends within the body |
+//! | `reset` | probability | the connection ends without an answer |
+//! | `stale` | probability | the answer comes from a node that is some thousands of versions behind |
+//! | `pruned` | version | what is older is gone: 410 in the gateway's words |
+//! | `pruned-500` | version | the same, as older nodes say it: 500 |
+//! | `pruned-empty` | version | the same, as an empty page |
+//! | `gap` | sequence number | pages of `list_token_events` leave it out |
+//! | `mistyped` | share | so many events are broken on chain, for good |
+
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// What happens to one answer, by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// `429`
+    TooMany,
+    /// `429-retry-after`
+    TooManyRetryAfter,
+    /// `500`
+    Internal,
+    /// `503-html`
+    Unavailable,
+    /// `truncate`
+    Truncate,
+    /// `reset`
+    Reset,
+    /// `stale`
+    Stale,
+}
+
+/// In which words a node says that history is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrunedForm {
+    /// 410, with a hint and the oldest version.
+    Gone,
+    /// 500, in words only.
+    Internal,
+    /// 200 and no events.
+    Empty,
+}
+
+const MISHAPS: [(&str, Mishap); 7] = [
+    ("429", Mishap::TooMany),
+    ("429-retry-after", Mishap::TooManyRetryAfter),
+    ("500", Mishap::Internal),
+    ("503-html", Mishap::Unavailable),
+    ("truncate", Mishap::Truncate),
+    ("reset", Mishap::Reset),
+    ("stale", Mishap::Stale),
+];
+
+const PRUNED_FORMS: [(&str, PrunedForm); 3] = [
+    ("pruned", PrunedForm::Gone),
+    ("pruned-500", PrunedForm::Internal),
+    ("pruned-empty", PrunedForm::Empty),
+];
+
+/// The faults of a node; none by default. Of a name given twice, and of the three forms of `pruned`, the last one counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Faults {
+    chances: [f64; MISHAPS.len()],
+    pruned: Option<(PrunedForm, u64)>,
+    gap: Option<u64>,
+    mistyped: f64,
+}
+
+/// Why a description of faults was refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadFaults {
+    /// Not `name:value`, or no such name.
+    #[error("unknown fault `{0}`: expected name:value with a name of {names}", names = names())]
+    Name(String),
+    /// A value that this name cannot have.
+    #[error("fault `{0}`: `{1}` is not {2}")]
+    Value(String, String, &'static str),
+}
+
+impl Faults {
+    /// What happens to the next answer.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Option<Mishap> {
+        let chances = MISHAPS.iter().zip(self.chances).filter(|(_, chance)| *chance > 0.0);
+        chances.fold(None, |drawn, ((_, mishap), chance)| {
+            // Always rolled, so that one fault's luck does not depend on another's.
+            let hit = rng.random_bool(chance);
+            drawn.or(hit.then_some(*mishap))
+        })
+    }
+
+    /// The oldest version there still is, and how its loss is told.
+    pub(super) const fn pruned(&self) -> Option<(PrunedForm, u64)> {
+        self.pruned
+    }
+
+    /// The sequence number that pages of listings leave out.
+    pub(super) const fn gap(&self) -> Option<u64> {
+        self.gap
+    }
+
+    /// The share of events that are broken.
+    pub(super) const fn mistyped(&self) -> f64 {
+        self.mistyped
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), BadFaults> {
+        let bad = |expected| BadFaults::Value(name.to_owned(), value.to_owned(), expected);
+        let share = || {
+            let share: Option<f64> = value.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+            share.ok_or_else(|| bad("a number from 0 to 1"))
+        };
+        let whole = || value.parse::<u64>().map_err(|_| bad("a whole number"));
+        if let Some(at) = MISHAPS.iter().position(|(known, _)| *known == name) {
+            self.chances[at] = share()?;
+        } else if let Some((_, form)) = PRUNED_FORMS.iter().find(|(known, _)| *known == name) {
+            self.pruned = Some((*form, whole()?));
+        } else if name == "gap" {
+            self.gap = Some(whole()?);
+        } else if name == "mistyped" {
+            self.mistyped = share()?;
+        } else {
+            return Err(BadFaults::Name(name.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Faults {
+    type Err = BadFaults;
+
+    fn from_str(text: &str) -> Result<Self, BadFaults> {
+        let mut faults = Self::default();
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            let (name, value) = word.split_once(':').ok_or_else(|| BadFaults::Name(word.to_owned()))?;
+            faults.set(name.trim(), value.trim())?;
+        }
+        Ok(faults)
+    }
+}
+
+impl Display for Faults {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let chances = MISHAPS.iter().zip(self.chances).filter(|(_, chance)| *chance > 0.0);
+        let mut words: Vec<String> = chances.map(|((name, _), chance)| format!("{name}:{chance}")).collect();
+        if let Some((form, version)) = self.pruned {
+            let name = PRUNED_FORMS
+                .iter()
+                .find(|(_, known)| *known == form)
+                .map_or("pruned", |(name, _)| name);
+            words.push(format!("{name}:{version}"));
+        }
+        words.extend(self.gap.map(|seq_no| format!("gap:{seq_no}")));
+        if self.mistyped > 0.0 {
+            words.push(format!("mistyped:{}", self.mistyped));
+        }
+        f.write_str(&words.join(","))
+    }
+}
+
+fn names() -> String {
+    let all = MISHAPS
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(PRUNED_FORMS.iter().map(|(name, _)| *name));
+    all.chain(["gap", "mistyped"]).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,214 @@
+//! Reading a node's answer: headers, errors, pages of events.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Ledger;
+use crate::chain::{RawEvent, SeqNo, Timestamp, Version, canonical_type};
+
+/// One answer of a node.
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+#[derive(Deserialize, Default)]
+struct NodeError {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    error_code: String,
+    #[serde(default)]
+    archival_endpoint: Option<String>,
+}
+
+/// What an answer that is not 200 means.
+pub(super) enum Failure {
+    /// The pause that the node asks for, if it names one.
+    Throttled(Option<Duration>),
+    /// Where the answer says that older history is.
+    Pruned(Option<String>),
+    Refused,
+    Unreachable,
+}
+
+impl Answer {
+    /// Where the node stood, by its headers.
+    pub fn ledger(&self) -> Ledger {
+        Ledger {
+            chain_id: self.header("x-aptos-chain-id"),
+            version: self.header("x-aptos-ledger-version").and_then(Version::new),
+            oldest_version: self.header("x-aptos-ledger-oldest-version").and_then(Version::new),
+            time: self
+                .header("x-aptos-ledger-timestampusec")
+                .and_then(Timestamp::from_micros),
+            behind: false,
+        }
+    }
+
+    /// Why there is no page in this answer, and in which words.
+    pub fn failure(&self) -> Option<(Failure, String)> {
+        if self.status == StatusCode::OK {
+            return None;
+        }
+        let error: NodeError = serde_json::from_slice(&self.body).unwrap_or_default();
+        let said = if error.message.is_empty() {
+            self.excerpt()
+        } else {
+            shortened(&error.message)
+        };
+        let status = self.status.as_u16();
+        let says_pruned = matches!(error.error_code.as_str(), "version_pruned" | "block_pruned")
+            || (status == 500 && error.message.contains("pruned"));
+        let (failure, remedy) = match status {
+            410 => (Failure::Pruned(self.archive(error.archival_endpoint)), ""),
+            _ if says_pruned => (Failure::Pruned(self.archive(error.archival_endpoint)), ""),
+            429 => (Failure::Throttled(self.retry_after()), ""),
+            300..=399 => return Some((Failure::Refused, self.redirect())),
+            401 | 403 => (Failure::Refused, "; check NODE_API_KEY"),
+            404 if error.error_code == "web_framework_error" || error.error_code.is_empty() => (
+                Failure::Refused,
+                "; NODE_URL must be a node's REST address and end in /v1",
+            ),
+            404 => (
+                Failure::Refused,
+                "; check the market's address and handles (MARKETS), and that NODE_URL is of the right chain",
+            ),
+            500 if error.message.contains("event index is not enabled") => (
+                Failure::Refused,
+                "; this node cannot serve events: use another one (NODE_URL)",
+            ),
+            400 => (Failure::Refused, "; check the market's address and handles (MARKETS)"),
+            _ => (Failure::Unreachable, ""),
+        };
+        let code = if error.error_code.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", error.error_code)
+        };
+        Some((failure, format!("answered {status}{code}: {said}{remedy}")))
+    }
+
+    /// The events of a page. Fails if the body is no such page.
+    pub fn events(&self) -> Result<Vec<RawEvent>, String> {
+        let events: Vec<EventJson> =
+            serde_json::from_slice(&self.body).map_err(|error| format!("answered no page of events: {error}"))?;
+        events.into_iter().map(EventJson::raw).collect()
+    }
+
+    /// `data.{field}.counter` of a handle's resource.
+    pub fn counter(&self, field: &str) -> Result<SeqNo, String> {
+        let resource: serde_json::Value =
+            serde_json::from_slice(&self.body).map_err(|error| format!("answered no resource: {error}"))?;
+        let counter = resource
+            .pointer(&format!("/data/{field}/counter"))
+            .and_then(serde_json::Value::as_str);
+        counter
+            .and_then(|counter| counter.parse().ok())
+            .and_then(SeqNo::new)
+            .ok_or_else(|| format!("answered a resource without data.{field}.counter"))
+    }
+
+    fn header<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.headers.get(name)?.to_str().ok()?.parse().ok()
+    }
+
+    fn archive(&self, told: Option<String>) -> Option<String> {
+        told.or_else(|| self.header("x-aptos-archival-endpoint"))
+    }
+
+    /// Seconds, or a date.
+    fn retry_after(&self) -> Option<Duration> {
+        /// A node that asks for more is asked again all the same.
+        const LONGEST: Duration = Duration::from_secs(3600);
+        let text: String = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().to_owned();
+        let pause = match text.parse::<u64>() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => (chrono::DateTime::parse_from_rfc2822(&text).ok()?.to_utc() - chrono::Utc::now())
+                .to_std()
+                .unwrap_or_default(),
+        };
+        Some(pause.min(LONGEST))
+    }
+
+    fn redirect(&self) -> String {
+        let location: String = self.header(LOCATION.as_str()).unwrap_or_default();
+        format!(
+            "answered {}, a redirect to {:?}; set NODE_URL to where the node really is",
+            self.status.as_u16(),
+            shortened(&location)
+        )
+    }
+
+    fn excerpt(&self) -> String {
+        shortened(&String::from_utf8_lossy(&self.body))
+    }
+}
+
+#[derive(Deserialize)]
+struct EventJson<'a> {
+    #[serde(borrow)]
+    version: Cow<'a, str>,
+    #[serde(borrow)]
+    guid: Guid<'a>,
+    #[serde(borrow)]
+    sequence_number: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    event_type: Cow<'a, str>,
+    data: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Guid<'a> {
+    #[serde(borrow)]
+    creation_number: Cow<'a, str>,
+    #[serde(borrow)]
+    account_address: Cow<'a, str>,
+}
+
+impl EventJson<'_> {
+    fn raw(self) -> Result<RawEvent, String> {
+        let number = |name: &str, text: &str| {
+            let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+            number.ok_or_else(|| {
+                format!(
+                    "answered an event whose {name} is {text:?}, which is no number up to {}",
+                    i64::MAX
+                )
+            })
+        };
+        let seq_no = number("sequence_number", &self.sequence_number)?;
+        let version = number("version", &self.version)?;
+        Ok(RawEvent {
+            version: Version::new(version).unwrap_or_default(),
+            event_index: None,
+            seq_no: SeqNo::new(seq_no).unwrap_or_default(),
+            event_type: canonical_type(&self.event_type),
+            account_address: self
+                .guid
+                .account_address
+                .parse()
+                .map_err(|error| format!("answered an event whose guid is wrong: {error}"))?,
+            creation_number: number("creation_number", &self.guid.creation_number)?,
+            data: Box::<str>::from(self.data).into(),
+            block_time: None,
+        })
+    }
+}
+
+/// A node's words for a message: one line, not long.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None if line.is_empty() => "(no text)".to_owned(),
+        None => line,
+    }
+}

@@ -1,0 +1,25 @@
+//! Why a source gave no answer: not yet, not now, or not ever.
+
+use std::time::Duration;
+
+/// A failure of a source. Each message names the node and what it said, never a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubjectError {
+    /// The node wants fewer requests; it pauses us for that long.
+    #[error("{message}")]
+    Throttled {
+        /// What the node said.
+        message: String,
+        /// How long to pause.
+        pause: Duration,
+    },
+    /// No answer, or none that makes sense, this time.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The history asked for is no longer there.
+    #[error("{0}")]
+    Pruned(String),
+    /// Asking again will not help; the message names the remedy.
+    #[error("{0}")]
+    Refused(String),
+}

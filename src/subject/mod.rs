@@ -1,0 +1,61 @@
+//! Where events come from. [`Subject`] is the contract; [`EventHandle`] reads a node.
+
+mod answer;
+mod error;
+mod handle;
+mod node;
+
+use std::future::Future;
+
+pub use error::SubjectError;
+pub use handle::EventHandle;
+pub use node::{Config, NodeUrl, Nodes};
+
+use crate::chain::{ChainId, RawEvent, SeqNo, Timestamp, Version};
+
+/// A stream of numbered events that can be read from any position.
+///
+/// A source may fail, lag, or answer from a node that knows less than another did; it never invents. What it gives is
+/// checked by the observer, which alone decides what a gap or an empty page means.
+pub trait Subject: Send + Sync + 'static {
+    /// The events from `from` on, ascending, at most one page. Empty: this source knows none, now.
+    fn page(&self, from: SeqNo) -> impl Future<Output = Result<Page, SubjectError>> + Send;
+
+    /// How many events the stream has, as the source knows now.
+    fn counter(&self) -> impl Future<Output = Result<Counter, SubjectError>> + Send;
+}
+
+/// A page of events, and the ledger that it was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The events, in the order in which the source gave them.
+    pub events: Vec<RawEvent>,
+    /// Whether the source gave as many as it ever gives at once: there may be more at hand.
+    pub full: bool,
+    /// Where the node stood.
+    pub ledger: Ledger,
+}
+
+/// The length of a stream, and the ledger that it was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counter {
+    /// The next seq no that the stream will give out.
+    pub next: SeqNo,
+    /// Where the node stood.
+    pub ledger: Ledger,
+}
+
+/// Where the node stood when it answered, as far as it told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ledger {
+    /// The chain's number.
+    pub chain_id: Option<ChainId>,
+    /// The newest version that it knew.
+    pub version: Option<Version>,
+    /// The oldest version that it still has.
+    pub oldest_version: Option<Version>,
+    /// The chain's time at the newest version.
+    pub time: Option<Timestamp>,
+    /// Whether another answer, before, came from a newer ledger: this one cannot prove that nothing is new.
+    pub behind: bool,
+}

@@ -1,0 +1,339 @@
+//! The nodes of `NODE_URL`: which one is asked, how fast, and what its answers mean.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::{Client, redirect};
+use url::Url;
+
+use super::answer::{Answer, Failure};
+use super::{Ledger, SubjectError};
+
+/// More than any page: 100 events of a whole transaction's size.
+const MAX_BODY: usize = 32 << 20;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long a node that failed stands behind the others.
+const REST: Duration = Duration::from_secs(5);
+
+/// Which nodes to ask, in order of preference.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The nodes, each with its key. Not empty.
+    pub nodes: Vec<(NodeUrl, Option<String>)>,
+    /// Asked, without a key, for history that the nodes have no more.
+    pub archive: Option<NodeUrl>,
+}
+
+/// A node's REST address, up to and including `/v1`. Displaying it hides a password in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NodeUrl(Url);
+
+/// The nodes, shared by all observers: a pause that one is asked for holds for all.
+pub struct Nodes {
+    client: Client,
+    nodes: Vec<Node>,
+    archive: Option<NodeUrl>,
+    newest_version: AtomicU64,
+}
+
+struct Node {
+    url: NodeUrl,
+    authorization: Option<HeaderValue>,
+    health: Mutex<Health>,
+}
+
+#[derive(Default)]
+struct Health {
+    /// Throttled: nobody asks before.
+    paused_until: Option<Instant>,
+    throttled_in_a_row: u32,
+    /// Failed: others are preferred before.
+    resting_until: Option<Instant>,
+}
+
+impl Nodes {
+    /// A client for these nodes. Nothing is sent yet.
+    pub fn new(config: Config) -> Result<Self, String> {
+        // The crate has two providers to offer or none: the choice is made here, once. A second time is no harm.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .user_agent(concat!("event-worker/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(5))
+            .read_timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(30))
+            // A redirected request would take the key elsewhere.
+            .redirect(redirect::Policy::none())
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
+        let mut nodes = Vec::with_capacity(config.nodes.len());
+        for (url, key) in config.nodes {
+            let authorization = key
+                .map(|key| HeaderValue::from_str(&format!("Bearer {key}")))
+                .transpose();
+            let mut authorization =
+                authorization.map_err(|_| "NODE_API_KEY holds characters that no header can carry".to_owned())?;
+            if let Some(value) = &mut authorization {
+                value.set_sensitive(true);
+            }
+            nodes.push(Node {
+                url,
+                authorization,
+                health: Mutex::default(),
+            });
+        }
+        Ok(Self {
+            client,
+            nodes,
+            archive: config.archive,
+            newest_version: AtomicU64::new(0),
+        })
+    }
+
+    /// Asks for `path` (and query) and reads the answer with `read`: of the first node that is well, then of the others.
+    pub(super) async fn get<T>(
+        &self,
+        path: &str,
+        read: impl Fn(&Answer) -> Result<T, String>,
+    ) -> Result<(T, Ledger), SubjectError> {
+        let mut last = None;
+        for node in self.by_preference() {
+            if let Some(pause) = node.paused() {
+                let message = format!("{} asked for fewer requests", node.url);
+                last.get_or_insert(SubjectError::Throttled { message, pause });
+                continue;
+            }
+            match self.ask(node, path, &read).await {
+                Err(error @ (SubjectError::Unreachable(_) | SubjectError::Throttled { .. })) => last = Some(error),
+                answered => return answered,
+            }
+        }
+        Err(last.unwrap_or_else(|| SubjectError::Refused("NODE_URL names no node".to_owned())))
+    }
+
+    fn by_preference(&self) -> Vec<&Node> {
+        let mut nodes: Vec<_> = self.nodes.iter().collect();
+        nodes.sort_by_key(|node| node.is_resting());
+        nodes
+    }
+
+    async fn ask<T>(
+        &self,
+        node: &Node,
+        path: &str,
+        read: impl Fn(&Answer) -> Result<T, String>,
+    ) -> Result<(T, Ledger), SubjectError> {
+        let answer = match self.request(&node.url, path, node.authorization.as_ref()).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                node.rest();
+                return Err(SubjectError::Unreachable(format!("{}: {error}", node.url)));
+            }
+        };
+        let Some((failure, message)) = answer.failure() else {
+            node.well();
+            return self.accept(&node.url, &answer, &read).inspect_err(|_| node.rest());
+        };
+        let message = format!("{} {message}", node.url);
+        match failure {
+            Failure::Throttled(asked) => Err(SubjectError::Throttled {
+                message,
+                pause: node.pause(asked),
+            }),
+            Failure::Unreachable => {
+                node.rest();
+                Err(SubjectError::Unreachable(message))
+            }
+            Failure::Refused => Err(SubjectError::Refused(message)),
+            Failure::Pruned(told) => self.ask_archive(&node.url, told, path, &message, read).await,
+        }
+    }
+
+    /// History that a node has no more: `NODE_ARCHIVE_URL`, else where its answer says, once and without a key.
+    async fn ask_archive<T>(
+        &self,
+        node: &NodeUrl,
+        told: Option<String>,
+        path: &str,
+        pruned: &str,
+        read: impl Fn(&Answer) -> Result<T, String>,
+    ) -> Result<(T, Ledger), SubjectError> {
+        let told = told
+            .and_then(|told| told.parse::<NodeUrl>().ok())
+            .filter(|told| !(node.is_secure() && !told.is_secure()));
+        let Some(archive) = self.archive.clone().or(told) else {
+            return Err(SubjectError::Pruned(pruned.to_owned()));
+        };
+        let answer = self.request(&archive, path, None).await;
+        let answer =
+            answer.map_err(|error| SubjectError::Unreachable(format!("{pruned}; the archive {archive}: {error}")))?;
+        match answer.failure() {
+            None => self.accept(&archive, &answer, &read),
+            Some((Failure::Throttled(asked), message)) => Err(SubjectError::Throttled {
+                message: format!("the archive {archive} {message}"),
+                pause: asked.unwrap_or(FIRST_PAUSE),
+            }),
+            Some((Failure::Unreachable, message)) => Err(SubjectError::Unreachable(format!(
+                "{pruned}; the archive {archive} {message}"
+            ))),
+            Some((Failure::Pruned(_) | Failure::Refused, message)) => Err(SubjectError::Pruned(format!(
+                "{pruned}; the archive {archive} {message}"
+            ))),
+        }
+    }
+
+    fn accept<T>(
+        &self,
+        url: &NodeUrl,
+        answer: &Answer,
+        read: impl Fn(&Answer) -> Result<T, String>,
+    ) -> Result<(T, Ledger), SubjectError> {
+        let value = read(answer).map_err(|error| SubjectError::Unreachable(format!("{url} {error}")))?;
+        let mut ledger = answer.ledger();
+        if let Some(version) = ledger.version {
+            ledger.behind = self.newest_version.fetch_max(version.get(), Ordering::Relaxed) > version.get();
+        }
+        Ok((value, ledger))
+    }
+
+    async fn request(&self, url: &NodeUrl, path: &str, authorization: Option<&HeaderValue>) -> Result<Answer, String> {
+        let mut request = self
+            .client
+            .get(format!("{}{path}", url.address()))
+            .header(ACCEPT, "application/json");
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let mut response = request.send().await.map_err(|error| cause(&error))?;
+        let mut body = Vec::with_capacity(64 << 10);
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| format!("the answer broke off: {}", cause(&error)))?
+        {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(format!("the answer is longer than {} MiB", MAX_BODY >> 20));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            body,
+        })
+    }
+}
+
+impl Node {
+    fn with_health<T>(&self, change: impl FnOnce(&mut Health) -> T) -> T {
+        change(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn well(&self) {
+        self.with_health(|health| {
+            *health = Health {
+                paused_until: health.paused_until,
+                ..Health::default()
+            }
+        });
+    }
+
+    fn rest(&self) {
+        self.with_health(|health| health.resting_until = Some(Instant::now() + REST));
+    }
+
+    fn is_resting(&self) -> bool {
+        self.with_health(|health| health.resting_until.is_some_and(|until| until > Instant::now()))
+    }
+
+    fn paused(&self) -> Option<Duration> {
+        self.with_health(|health| {
+            health
+                .paused_until
+                .map(|until| until.saturating_duration_since(Instant::now()))
+                .filter(|left| !left.is_zero())
+        })
+    }
+
+    /// Pauses this node for everybody, for as long as it asks, or 1 s and then twice as long each time in a row.
+    fn pause(&self, asked: Option<Duration>) -> Duration {
+        self.with_health(|health| {
+            // Requests under way at once are answered at once: they count as one.
+            if let Some(left) = health
+                .paused_until
+                .map(|until| until.saturating_duration_since(Instant::now()))
+                .filter(|left| !left.is_zero())
+            {
+                return left;
+            }
+            let doubled = FIRST_PAUSE
+                .saturating_mul(1 << health.throttled_in_a_row.min(5))
+                .min(LONGEST_PAUSE);
+            let pause = asked.unwrap_or(doubled);
+            health.throttled_in_a_row += 1;
+            health.paused_until = Some(Instant::now() + pause);
+            pause
+        })
+    }
+}
+
+impl NodeUrl {
+    fn address(&self) -> &str {
+        self.0.as_str().trim_end_matches('/')
+    }
+
+    fn is_secure(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+}
+
+impl FromStr for NodeUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const EXPECTED: &str = "expected a node's REST address, like https://fullnode.testnet.aptoslabs.com/v1";
+        let url = Url::parse(text.trim()).map_err(|error| format!("{error}; {EXPECTED}"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+            return Err(EXPECTED.to_owned());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(format!(
+                "a query or fragment does not belong here; {EXPECTED} (a key goes into NODE_API_KEY)"
+            ));
+        }
+        Ok(Self(url))
+    }
+}
+
+impl fmt::Display for NodeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut url = self.0.clone();
+        if url.password().is_some() {
+            let _ = url.set_password(Some("***"));
+        }
+        f.write_str(url.as_str().trim_end_matches('/'))
+    }
+}
+
+impl fmt::Debug for NodeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An HTTP error without its URL, which may hold a password, down to what really happened.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut error: &dyn std::error::Error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

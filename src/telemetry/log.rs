@@ -1,0 +1,148 @@
+//! Logs: INFO and up on stdout, WARN and up also in `error.log`. Every line can be read alone.
+//!
+//! Never logged: passwords and keys. Code does not log them; [`Redacting`] makes sure of it.
+
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use file_rotate::compression::Compression;
+use file_rotate::suffix::AppendCount;
+use file_rotate::{ContentLimit, FileRotate};
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+
+const FILE: &str = "error.log";
+const LONGEST: usize = 5 << 20;
+const OLDER_FILES: usize = 3;
+
+/// Where logs go, and what must never be in them.
+#[derive(Debug)]
+pub struct Config {
+    /// The folder of `error.log`; none for commands that only answer on stdout.
+    pub folder: Option<PathBuf>,
+    /// What stdout (or stderr) shows, in the words of `RUST_LOG`.
+    pub filter: EnvFilter,
+    /// Whether stdout is taken by a command's answer, so that logs go to stderr.
+    pub to_stderr: bool,
+    /// Passwords and keys.
+    pub secrets: Vec<String>,
+}
+
+/// Starts logging. The file is written until the guard is dropped.
+#[must_use]
+pub fn start(config: Config) -> Option<WorkerGuard> {
+    let secrets: Arc<[String]> = config.secrets.into_iter().filter(|secret| secret.len() > 2).collect();
+    let console = Arc::clone(&secrets);
+    let console = move || -> Box<dyn Write> {
+        let secrets = Arc::clone(&console);
+        if config.to_stderr {
+            Box::new(Redacting {
+                inner: io::stderr(),
+                secrets,
+            })
+        } else {
+            Box::new(Redacting {
+                inner: io::stdout(),
+                secrets,
+            })
+        }
+    };
+    let colours = if config.to_stderr {
+        io::stderr().is_terminal()
+    } else {
+        io::stdout().is_terminal()
+    };
+    let console = fmt::layer()
+        .with_target(false)
+        .with_ansi(colours)
+        .with_writer(console)
+        .with_filter(config.filter);
+    let file = config.folder.as_deref().map(open);
+    let (layer, guard, failure) = match file {
+        None => (None, None, None),
+        Some(Err(failure)) => (None, None, Some(failure)),
+        Some(Ok(file)) => {
+            let (writer, guard) = tracing_appender::non_blocking(Redacting { inner: file, secrets });
+            let layer = fmt::layer()
+                .with_target(false)
+                .with_ansi(false)
+                .with_writer(writer)
+                .with_filter(LevelFilter::WARN);
+            (Some(layer), Some(guard), None)
+        }
+    };
+    // A second start, in tests, changes nothing.
+    let _ = Registry::default().with(console).with(layer).try_init();
+    if let Some(failure) = failure {
+        tracing::warn!("{failure}; warnings and errors go to stdout only (LOG_DIR names the folder)");
+    }
+    guard
+}
+
+/// `error.log`: always a regular file of that name; when it is full it is renamed to `error.log.1`, and so on.
+fn open(folder: &Path) -> Result<FileRotate<AppendCount>, String> {
+    let path = folder.join(FILE);
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    Ok(FileRotate::new(
+        path,
+        AppendCount::new(OLDER_FILES),
+        ContentLimit::BytesSurpassed(LONGEST),
+        Compression::None,
+        None,
+    ))
+}
+
+/// Writes lines with every secret replaced by `***`.
+struct Redacting<W> {
+    inner: W,
+    secrets: Arc<[String]>,
+}
+
+impl<W: Write> Write for Redacting<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        match self.secrets.iter().any(|secret| text.contains(secret)) {
+            false => self.inner.write_all(line)?,
+            true => {
+                let clean = self
+                    .secrets
+                    .iter()
+                    .fold(text.into_owned(), |text, secret| text.replace(secret, "***"));
+                self.inner.write_all(clean.as_bytes())?;
+            }
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_get_through() {
+        let mut out = Redacting {
+            inner: vec![],
+            secrets: ["s3cret".to_owned(), "key".to_owned()].into(),
+        };
+        out.write_all("mysql://u:s3cret@h key é\n".as_bytes()).unwrap();
+        out.write_all(b"nothing here\n").unwrap();
+        assert_eq!(
+            String::from_utf8(out.inner).unwrap(),
+            "mysql://u:***@h *** é\nnothing here\n"
+        );
+    }
+}
