@@ -53,7 +53,9 @@ fn in_ledger_order(streams: &[Vec<Entry>]) -> Tables {
         versions.entry(entry.version).or_default().push(entry.clone());
     }
     let mut tables = Tables::default();
-    versions.values().for_each(|events| tables.commit(events));
+    for events in versions.values() {
+        tables.commit(events);
+    }
     tables
 }
 

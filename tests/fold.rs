@@ -83,8 +83,8 @@ fn deduplicated(json: &str) -> String {
     serde_json::from_str::<serde_json::Value>(json).unwrap().to_string()
 }
 
-fn address(text: &str) -> Option<Address> {
-    Some(text.parse().unwrap())
+fn address(text: &str) -> Address {
+    text.parse().unwrap()
 }
 
 /// status, quantity, remaining, sale price, whether there is a buyer, closed, unexpected.
@@ -194,7 +194,7 @@ fn offers_after_every_event_and_every_pair() {
             offer.status.name(),
             number(offer.remaining_quantity),
             number(offer.quantity),
-            if offer.acceptor == address("0xf") {
+            if offer.acceptor == Some(address("0xf")) {
                 "acceptor"
             } else {
                 "-"
@@ -210,7 +210,8 @@ fn offers_after_every_event_and_every_pair() {
 
 #[test]
 fn a_token_belongs_to_whom_the_newest_event_says() {
-    let cases: [(&[(&str, &str)], Option<&str>); 10] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+    let cases: [Case; 10] = [
         (&[("mint", "")], Some("0xb")),
         (&[("list", r#""by": "0x5""#)], Some("0x5")),
         (&[("delist", r#""by": "0x5""#)], Some("0x5")),
@@ -233,7 +234,7 @@ fn a_token_belongs_to_whom_the_newest_event_says() {
             .owner
             .as_ref()
             .map(|owner| owner.address);
-        assert_eq!(owner, expected.map(|expected| expected.parse().unwrap()), "{events:?}");
+        assert_eq!(owner, expected.map(address), "{events:?}");
     }
 }
 
@@ -309,7 +310,7 @@ fn a_late_event_is_folded_in_its_place() {
     let first = fold::fold(&[&buy], &Rows::default(), &[]);
     assert_eq!(first.unexpected.values().sum::<i64>(), 1);
     assert_eq!(fold::late(&[&list], &first.rows).orders.len(), 1);
-    let then = fold::fold(&[&list], &first.rows, &[buy.clone()]);
+    let then = fold::fold(&[&list], &first.rows, std::slice::from_ref(&buy));
     assert_eq!(listing(&then.rows), "sold 0/1 10 buyer 9 0");
     assert_eq!(then.unexpected.values().sum::<i64>(), -1);
     // In order, nothing is late.
