@@ -24,6 +24,7 @@ pub struct Database {
     /// Where orders and history are kept: mysql://, postgres:// or sqlite://
     #[arg(
         long,
+        global = true,
         env = "DATABASE_URL",
         hide_env_values = true,
         value_name = "URL",
@@ -32,7 +33,7 @@ pub struct Database {
     )]
     database_url: Option<String>,
     /// Another name of `DATABASE_URL`, which wins
-    #[arg(long, env = "DB_URL", hide = true, hide_env_values = true)]
+    #[arg(long, global = true, env = "DB_URL", hide = true, hide_env_values = true)]
     db_url: Option<String>,
 }
 

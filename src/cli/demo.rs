@@ -63,18 +63,18 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
 
     let cancel = until_signal()?;
     tokio::spawn(node.serve(listener, cancel.clone()));
-    let worker = run::Args {
+    let settings = run::Args {
         database: args.database,
         node: NodeSettings::at(node_url),
         worker: args.worker,
         until_caught_up: args.until_caught_up,
     };
-    let prepared = run::prepare(&worker, url.clone())?;
+    let prepared = run::prepare(&settings, url.clone())?;
     let board = Arc::new(Board::new(&prepared.markets));
     let watching = watch(Arc::clone(&board), url, args.until_caught_up, cancel.clone());
     let work = async { tokio::join!(run::work(prepared, Arc::clone(&board), cancel.clone()), watching) };
-    let (worked, watched) = ending_in_time(&cancel, work).await.unwrap_or((Ok(()), Ok(())));
-    worked.and(watched)
+    let (worked, shown) = ending_in_time(&cancel, work).await.unwrap_or((Ok(()), Ok(())));
+    worked.and(shown)
 }
 
 /// `DATABASE_URL`, or a fresh SQLite file in a temporary folder that lives as long as the demo.
@@ -126,7 +126,7 @@ async fn watch(board: Arc<Board>, url: DatabaseUrl, ends: bool, cancel: Cancella
 }
 
 fn is_done(observer: &Snapshot) -> bool {
-    matches!(observer.state, State::Following | State::Stopped)
+    matches!(observer.state, State::Following | State::Stopped | State::Ended)
 }
 
 async fn show(url: &DatabaseUrl) -> Outcome {

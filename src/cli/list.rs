@@ -71,7 +71,7 @@ enum What {
     Activities {
         #[command(flatten)]
         deals: Deals,
-        /// Only of this kind, like fill_listing
+        /// Only of this kind, like `fill_listing`
         #[arg(long)]
         kind: Option<String>,
     },

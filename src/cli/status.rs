@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Failure, Outcome, connect, log_to_stderr};
 use crate::chain::Timestamp;
 use crate::config::{Database, Logs};
+use crate::observer::State;
 use crate::state::entities::{checkpoints, observer_status};
 use crate::state::{Overview, now};
 use crate::telemetry::table::{shortened, table};
@@ -139,7 +140,7 @@ impl Line {
         let report = overview.reports.get(&checkpoint.observer);
         let parked = overview.parked.get(&checkpoint.observer);
         let alive = report.is_some_and(|report| seconds_since(report.updated_at) <= SILENT_AFTER);
-        let live = report.filter(|_| alive);
+        let live = report.filter(|report| alive && report.state != State::Ended.name());
         let executed = checkpoint.executed_seq_no;
         let counter = report
             .and_then(|report| report.counter)
@@ -157,7 +158,7 @@ impl Line {
             error: report.and_then(|report| report.last_error.clone()),
             rate,
             eta: behind.and_then(|behind| eta(behind, rate)),
-            lag: report.and_then(|report| lag(report, alive)),
+            lag: report.and_then(|report| lag(report, live.is_some())),
             parked: parked.map_or(0, |parked| parked.events),
             oldest_parked: parked.map(|parked| parked.oldest),
             since: report.map(|report| if alive { report.since } else { report.updated_at }),

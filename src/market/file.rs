@@ -349,6 +349,8 @@ mod tests {
         );
     }
 
+    type Edit = fn(String) -> String;
+
     #[test]
     fn mistakes_are_named() {
         let refused = |edit: fn(String) -> String| {
@@ -356,7 +358,7 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        let cases: [(fn(String) -> String, &str); 6] = [
+        let cases: [(Edit, &str); 6] = [
             (
                 |text| text.replace("seller = \"seller\", ", ""),
                 "place_listing needs the field seller",

@@ -22,6 +22,8 @@ pub enum State {
     Waiting,
     /// Not getting on, and not by itself.
     Stopped,
+    /// Its worker has ended.
+    Ended,
 }
 
 /// Why an observer does not get on.
@@ -159,6 +161,17 @@ impl Board {
         );
     }
 
+    pub(super) fn ended(&self) {
+        for lane in self
+            .lanes()
+            .iter_mut()
+            .filter(|lane| lane.shown.state != State::Stopped)
+        {
+            lane.shown.lag_seconds = lane.snapshot().lag_seconds;
+            lane.change(State::Ended, None);
+        }
+    }
+
     pub(super) fn database_waits(&self, cause: Cause, detail: &str) {
         let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         if database.as_ref().is_none_or(|(before, ..)| *before != cause) {
@@ -200,6 +213,7 @@ impl Lane {
     fn snapshot(&self) -> Snapshot {
         let lag = match self.shown.state {
             State::Following => Some(0),
+            State::Ended => self.shown.lag_seconds,
             State::Starting | State::CatchingUp | State::Waiting | State::Stopped => self
                 .executed_time
                 .zip(self.ledger_time)
@@ -226,6 +240,7 @@ impl State {
             Self::Following => "following",
             Self::Waiting => "waiting",
             Self::Stopped => "stopped",
+            Self::Ended => "ended",
         }
     }
 }

@@ -53,7 +53,7 @@ impl<S: Subject> Feed<S> {
         index: usize,
         stream: Arc<Stream>,
         subject: S,
-        checkpoint: Checkpoint,
+        checkpoint: &Checkpoint,
         chain_id: Option<ChainId>,
         config: &Config,
         lane: Sender,
@@ -282,7 +282,7 @@ impl<S: Subject> Feed<S> {
             return Ok(());
         }
         if self.is_pruned(ledger) {
-            return Err(self.pruned(&format!(
+            return Err(Self::pruned(&format!(
                 "the node answers nothing for seq no {}, of {counter} events",
                 self.next
             )));
@@ -318,7 +318,7 @@ impl<S: Subject> Feed<S> {
     async fn meet_gap(&mut self, page: &Page, cancel: &CancellationToken) -> Step {
         let first = page.events.first().map_or(SeqNo::ZERO, |event| event.seq_no);
         if first > self.next && self.is_pruned(page.ledger) {
-            return Err(self.pruned(&format!(
+            return Err(Self::pruned(&format!(
                 "the node's oldest event is seq no {first}, {} was asked for",
                 self.next
             )));
@@ -349,7 +349,7 @@ impl<S: Subject> Feed<S> {
             .map_or(oldest > Version::default(), |version| oldest > version)
     }
 
-    fn pruned(&self, what: &str) -> End {
+    fn pruned(what: &str) -> End {
         End::Stopped(
             Cause::Pruned,
             format!(
@@ -381,7 +381,7 @@ impl<S: Subject> Feed<S> {
                 Backoff::default().wait(cancel).await;
                 Ok(())
             }
-            SubjectError::Pruned(message) => Err(self.pruned(&message)),
+            SubjectError::Pruned(message) => Err(Self::pruned(&message)),
             SubjectError::Refused(message) => Err(End::Stopped(Cause::Refused, message)),
         }
     }

@@ -65,12 +65,9 @@ pub async fn run<S: Subject>(
         checkpoints.push(store.checkpoint(&stream.observer).await?);
     }
     let chain_id = one_chain(&checkpoints)?;
-    let reporter = tokio::spawn(reporter::run(
-        store.clone(),
-        Arc::clone(&board),
-        config.worker.clone(),
-        cancel.clone(),
-    ));
+    let told = CancellationToken::new();
+    let reporter = reporter::run(store.clone(), Arc::clone(&board), config.worker.clone(), told.clone());
+    let reporter = tokio::spawn(reporter);
     let mut writer = Writer::new(store, Arc::clone(&markets), Arc::clone(&board), cancel.clone());
     let mut feeds = JoinSet::new();
     for (index, (stream, checkpoint)) in markets.streams().zip(checkpoints).enumerate() {
@@ -80,7 +77,7 @@ pub async fn run<S: Subject>(
             index,
             Arc::clone(stream),
             subject(stream),
-            checkpoint,
+            &checkpoint,
             chain_id,
             &config,
             lane,
@@ -105,8 +102,9 @@ pub async fn run<S: Subject>(
             reason: format!("the writer broke down, which is a bug: {panic}"),
         });
     }
-    reporter.abort();
-    reporter::last_words(&board).await;
+    board.ended();
+    told.cancel();
+    let _ = reporter.await;
     Ok(stopped)
 }
 

@@ -14,36 +14,37 @@ use crate::state::{ObserverReport, Store};
 const TICK: Duration = Duration::from_secs(1);
 /// Unchanged, a report is written this often all the same: its age tells that the worker lives.
 const HEARTBEAT: u32 = 5;
+/// A line of progress, while there is progress to tell.
 const PROGRESS: u32 = 5;
+/// No report is worth a longer wait.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(store: Store, board: Arc<Board>, worker: String, cancel: CancellationToken) {
+/// Tells until `stop`, and then once more.
+pub(super) async fn run(store: Store, board: Arc<Board>, worker: String, stop: CancellationToken) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut speed = Speed::default();
     let mut reported: Vec<ObserverReport> = vec![];
-    let mut tick: u32 = 0;
-    while !cancel.is_cancelled() {
-        ticks.tick().await;
+    for tick in 1.. {
+        let ends = stop.run_until_cancelled(ticks.tick()).await.is_none();
         let snapshots = board.snapshots();
         let reports = reports(&snapshots, &mut speed, &worker);
-        if reports != reported || tick % HEARTBEAT == 0 {
+        if ends || reports != reported || tick % HEARTBEAT == 0 {
             // A database that does not answer is told about by the writer.
-            if let Ok(Err(error)) = timeout(TICK * 5, store.report(reports.clone())).await {
+            if let Ok(Err(error)) = timeout(PATIENCE, store.report(reports.clone())).await {
                 tracing::debug!("observer_status could not be written: {error}");
             }
             reported = reports;
         }
-        tick = tick.wrapping_add(1);
+        if ends {
+            let executed: u64 = snapshots.iter().map(|observer| observer.next.get()).sum();
+            tracing::info!("the worker ends: {executed} events are executed");
+            return;
+        }
         if tick % PROGRESS == 0 {
             progress(&snapshots, &speed);
         }
     }
-}
-
-/// A last line, so that the log tells how far it came.
-pub(super) async fn last_words(board: &Board) {
-    let executed: u64 = board.snapshots().iter().map(|observer| observer.next.get()).sum();
-    tracing::info!("done: {executed} events are executed");
 }
 
 /// Events per second, smoothed.

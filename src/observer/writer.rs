@@ -143,13 +143,12 @@ impl Writer {
     async fn commit(&mut self, mut slices: Vec<Slice>) -> Result<(), (Vec<Slice>, StoreError)> {
         let mut backoff = Backoff::default();
         while !slices.is_empty() {
-            let error = match self.store.commit(&self.markets, &slices).await {
-                Ok(_) => {
-                    self.board.database_works();
-                    slices.iter().for_each(|slice| self.settle(slice, slice.end()));
-                    return Ok(());
+            let Err(error) = self.store.commit(&self.markets, &slices).await else {
+                self.board.database_works();
+                for slice in &slices {
+                    self.settle(slice, slice.end());
                 }
-                Err(error) => error,
+                return Ok(());
             };
             match error.trouble() {
                 Trouble::Contended => tracing::debug!("the database let another transaction go first: {error}"),
@@ -157,7 +156,7 @@ impl Writer {
                     .board
                     .database_waits(Cause::DatabaseUnreachable, &error.to_string()),
                 Trouble::Lasting if matches!(error, StoreError::Moved(_)) => {
-                    tracing::info!("{error}; going on from where it stands")
+                    tracing::info!("{error}; going on from where it stands");
                 }
                 Trouble::Lasting => return Err((slices, error)),
             }

@@ -59,7 +59,7 @@ fn code(error: &sqlx::Error) -> Option<String> {
     let error = error.as_database_error()?;
     match error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
         Some(mysql) => Some(mysql.number().to_string()),
-        None => error.code().map(|code| code.into_owned()),
+        None => error.code().map(std::borrow::Cow::into_owned),
     }
 }
 

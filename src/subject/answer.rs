@@ -126,7 +126,7 @@ impl Answer {
     /// Seconds, or a date.
     fn retry_after(&self) -> Option<Duration> {
         /// A node that asks for more is asked again all the same.
-        const LONGEST: Duration = Duration::from_secs(3600);
+        const LONGEST: Duration = Duration::from_hours(1);
         let text: String = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().to_owned();
         let pause = match text.parse::<u64>() {
             Ok(seconds) => Duration::from_secs(seconds),

@@ -165,7 +165,7 @@ impl Nodes {
     ) -> Result<(T, Ledger), SubjectError> {
         let told = told
             .and_then(|told| told.parse::<NodeUrl>().ok())
-            .filter(|told| !(node.is_secure() && !told.is_secure()));
+            .filter(|told| told.is_secure() || !node.is_secure());
         let Some(archive) = self.archive.clone().or(told) else {
             return Err(SubjectError::Pruned(pruned.to_owned()));
         };

@@ -110,15 +110,14 @@ struct Redacting<W> {
 impl<W: Write> Write for Redacting<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        match self.secrets.iter().any(|secret| text.contains(secret)) {
-            false => self.inner.write_all(line)?,
-            true => {
-                let clean = self
-                    .secrets
-                    .iter()
-                    .fold(text.into_owned(), |text, secret| text.replace(secret, "***"));
-                self.inner.write_all(clean.as_bytes())?;
-            }
+        if self.secrets.iter().any(|secret| text.contains(secret)) {
+            let clean = self
+                .secrets
+                .iter()
+                .fold(text.into_owned(), |text, secret| text.replace(secret, "***"));
+            self.inner.write_all(clean.as_bytes())?;
+        } else {
+            self.inner.write_all(line)?;
         }
         Ok(line.len())
     }

@@ -1,0 +1,339 @@
+//! The contract of `Subject`, and how a node's answers are met.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use event_worker::chain::{RawEvent, SeqNo};
+use event_worker::market::Market;
+use event_worker::simulate;
+use event_worker::subject::{Config, EventHandle, Nodes, Subject, SubjectError};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// What every subject promises, checked against all its events.
+async fn keeps_the_contract(subject: impl Subject, expected: &[(u64, u64, String)]) {
+    let told = |events: &[RawEvent]| -> Vec<_> {
+        events
+            .iter()
+            .map(|event| (event.seq_no.get(), event.version.get(), event.data.clone()))
+            .collect()
+    };
+    // From the start, page by page: all events, once, in order.
+    let mut read = vec![];
+    let mut next = SeqNo::ZERO;
+    loop {
+        let page = subject.page(next).await.unwrap();
+        let Some(last) = page.events.last() else {
+            assert!(!page.full, "an empty page is never full");
+            break;
+        };
+        assert_eq!(page.events[0].seq_no, next, "a page starts where it was asked to");
+        next = last.seq_no.next();
+        read.extend(told(&page.events));
+    }
+    assert!(
+        read == expected,
+        "{} of {} events, or others",
+        read.len(),
+        expected.len()
+    );
+    // From anywhere: the same events; asked again: the same answer.
+    for start in [0, 1, expected.len() / 2, expected.len() - 1] {
+        let page = subject.page(SeqNo::new(start as u64).unwrap()).await.unwrap();
+        assert_eq!(told(&page.events), expected[start..start + page.events.len()]);
+        assert_eq!(subject.page(SeqNo::new(start as u64).unwrap()).await.unwrap(), page);
+    }
+    // Beyond the end: nothing, which is no error.
+    assert!(
+        subject
+            .page(SeqNo::new(expected.len() as u64 + 1_000).unwrap())
+            .await
+            .unwrap()
+            .events
+            .is_empty()
+    );
+    assert_eq!(subject.counter().await.unwrap().next, next);
+}
+
+fn nodes(url: &str, key: Option<&str>, archive: Option<&str>) -> Arc<Nodes> {
+    let config = Config {
+        nodes: url
+            .split(',')
+            .map(|url| (url.parse().unwrap(), key.map(str::to_owned)))
+            .collect(),
+        archive: archive.map(|url| url.parse().unwrap()),
+    };
+    Arc::new(Nodes::new(config).unwrap())
+}
+
+fn handle(nodes: Arc<Nodes>) -> EventHandle {
+    let market = Market::built_in("imart", None).unwrap();
+    let handle = &market.streams[0].handle;
+    EventHandle::new(nodes, handle.account, &handle.resource, &handle.field)
+}
+
+#[tokio::test]
+async fn an_event_handle_keeps_the_contract() {
+    let node = simulate::Node::new(simulate::Config {
+        events: 2_000,
+        ..simulate::Config::default()
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(Arc::clone(&node).serve(listener, CancellationToken::new()));
+    for stream in &Market::built_in("imart", None).unwrap().streams {
+        let field = &stream.handle.field;
+        let events = node.history().into_iter().filter(|event| event.stream == field);
+        let expected: Vec<_> = events.map(|event| (event.seq_no, event.version, event.data)).collect();
+        let subject = EventHandle::new(
+            nodes(&url, None, None),
+            stream.handle.account,
+            &stream.handle.resource,
+            field,
+        );
+        keeps_the_contract(subject, &expected).await;
+    }
+}
+
+type Request = (Uri, HeaderMap);
+
+/// A server that gives every request the same answer, and remembers the requests.
+async fn answering(status: u16, headers: &[(&str, &str)], body: &str) -> (String, Arc<Mutex<Vec<Request>>>) {
+    let mut sent = HeaderMap::new();
+    for (name, value) in headers {
+        sent.insert(axum::http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+    }
+    let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
+    let (seen, body) = (Arc::clone(&requests), body.to_owned());
+    let app = Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
+        seen.lock().unwrap().push((uri, headers));
+        let answer = (StatusCode::from_u16(status).unwrap(), sent.clone(), body.clone());
+        async move { answer }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (url, requests)
+}
+
+async fn met(status: u16, headers: &[(&str, &str)], body: &str) -> SubjectError {
+    let (url, _) = answering(status, headers, body).await;
+    handle(nodes(&url, None, None)).page(SeqNo::ZERO).await.unwrap_err()
+}
+
+fn error_body(code: &str, message: &str) -> String {
+    format!(r#"{{"message":"{message}","error_code":"{code}","vm_error_code":null}}"#)
+}
+
+#[tokio::test]
+async fn what_may_pass_is_unreachable_and_keeps_the_nodes_words() {
+    for (status, body) in [
+        (500, error_body("internal_error", "ledger version too new")),
+        (502, "<html>Bad gateway</html>".to_owned()),
+        (503, error_body("internal_error", "DB is bootstrapping")),
+        (200, "[{".to_owned()),
+        (200, "<html>".to_owned()),
+        (200, r#"[{"version":"x"}]"#.to_owned()),
+    ] {
+        let error = met(status, &[], &body).await;
+        assert!(
+            matches!(&error, SubjectError::Unreachable(said) if said.starts_with("http://127.0.0.1")),
+            "{status} {body}: {error:?}"
+        );
+    }
+    let error = handle(nodes("http://127.0.0.1:1/v1", None, None))
+        .page(SeqNo::ZERO)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, SubjectError::Unreachable(said) if said.contains("refused")));
+}
+
+#[tokio::test]
+async fn throttling_pauses_the_node_for_all_and_as_long_as_it_asks() {
+    let body = "Per anonymous IP rate limit exceeded.";
+    let SubjectError::Throttled { pause, .. } = met(429, &[], body).await else {
+        panic!("not throttled")
+    };
+    assert_eq!(pause, Duration::from_secs(1));
+    let SubjectError::Throttled { pause, .. } = met(429, &[("retry-after", "7")], body).await else {
+        panic!("not throttled")
+    };
+    assert_eq!(pause, Duration::from_secs(7));
+    // While it pauses nobody asks.
+    let (url, requests) = answering(429, &[("retry-after", "60")], body).await;
+    let nodes = nodes(&url, None, None);
+    for _ in 0..3 {
+        let error = handle(Arc::clone(&nodes)).page(SeqNo::ZERO).await.unwrap_err();
+        assert!(
+            matches!(error, SubjectError::Throttled { pause, .. } if pause > Duration::from_secs(50)),
+            "{error:?}"
+        );
+    }
+    assert_eq!(requests.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn pruned_history_is_known_in_all_its_forms() {
+    for (status, body) in [
+        (410, error_body("version_pruned", "Ledger version(1) has been pruned")),
+        (410, String::new()),
+        (
+            500,
+            error_body("internal_error", "First requested event is probably pruned."),
+        ),
+    ] {
+        let error = met(status, &[], &body).await;
+        assert!(matches!(error, SubjectError::Pruned(_)), "{status}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_asking_again_cannot_mend_is_refused_with_a_remedy() {
+    for (status, headers, body, remedy) in [
+        (
+            404,
+            vec![],
+            error_body("resource_not_found", "Resource not found"),
+            "MARKETS",
+        ),
+        (404, vec![], error_body("web_framework_error", "not found"), "/v1"),
+        (
+            400,
+            vec![],
+            error_body("invalid_input", "not an EventHandle"),
+            "MARKETS",
+        ),
+        (
+            401,
+            vec![],
+            "Unauthorized: API key not found".to_owned(),
+            "NODE_API_KEY",
+        ),
+        (
+            500,
+            vec![],
+            error_body("internal_error", "Internal event index is not enabled"),
+            "NODE_URL",
+        ),
+        (
+            301,
+            vec![("location", "https://elsewhere/v1")],
+            String::new(),
+            "set NODE_URL to where",
+        ),
+    ] {
+        let error = met(status, &headers, &body).await;
+        assert!(
+            matches!(&error, SubjectError::Refused(said) if said.contains(remedy)),
+            "{status}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_archive_is_asked_for_pruned_history_and_never_gets_the_key() {
+    let (archive, asked) = answering(200, &[], "[]").await;
+    let body = format!(r#"{{"message":"pruned","error_code":"version_pruned","archival_endpoint":"{archive}"}}"#);
+    let (url, requests) = answering(410, &[], &body).await;
+    for configured in [Some(archive.as_str()), None] {
+        let page = handle(nodes(&url, Some("s3cret"), configured))
+            .page(SeqNo::ZERO)
+            .await
+            .unwrap();
+        assert!(page.events.is_empty());
+    }
+    let key = |requests: &Mutex<Vec<Request>>| {
+        requests
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(_, headers)| headers.get("authorization").cloned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(key(&requests), vec![Some("Bearer s3cret".parse().unwrap()); 2]);
+    assert_eq!(key(&asked), vec![None; 2]);
+}
+
+#[tokio::test]
+async fn another_node_answers_for_one_that_does_not() {
+    let (good, _) = answering(
+        200,
+        &[("x-aptos-chain-id", "2"), ("x-aptos-ledger-version", "77")],
+        "[]",
+    )
+    .await;
+    let (bad, _) = answering(503, &[], "").await;
+    let page = handle(nodes(&format!("{bad},{good}"), None, None))
+        .page(SeqNo::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(page.ledger.chain_id, Some(2));
+}
+
+/// Two nodes behind one address, one of which lags.
+#[tokio::test]
+async fn an_answer_from_an_older_ledger_is_marked() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let app = Router::new().fallback(move || {
+        let version = ["900", "100", "901"][asked.fetch_add(1, Ordering::SeqCst)];
+        async move { ([("x-aptos-ledger-version", version)], "[]") }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let subject = handle(nodes(
+        &format!("http://{}/v1", listener.local_addr().unwrap()),
+        None,
+        None,
+    ));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    for expected in [false, true, false] {
+        assert_eq!(subject.page(SeqNo::ZERO).await.unwrap().ledger.behind, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_start_is_always_sent() {
+    let (url, requests) = answering(200, &[], "[]").await;
+    handle(nodes(&url, None, None)).page(SeqNo::ZERO).await.unwrap();
+    let query = requests.lock().unwrap()[0].0.query().unwrap().to_owned();
+    assert_eq!(query, "start=0&limit=100");
+}
+
+/// Verbatim answers of real nodes, where they are at hand.
+#[tokio::test]
+async fn real_answers_are_read() {
+    let folder = std::path::Path::new("../shared/data");
+    let Ok(page) = std::fs::read_to_string(
+        folder.join("node/aptos_api__tests__events_test__test_get_events_by_account_event_handle.json"),
+    ) else {
+        println!("skipped: there are no recorded answers beside the project");
+        return;
+    };
+    let (url, _) = answering(200, &[], &page).await;
+    let subject = EventHandle::new(
+        nodes(&url, None, None),
+        "0x1".parse().unwrap(),
+        "0x1::reconfiguration::Configuration",
+        "events",
+    );
+    let page = subject.page(SeqNo::ZERO).await.unwrap();
+    assert_eq!(page.events.len(), 1);
+    let data: serde_json::Value = serde_json::from_str(&page.events[0].data).unwrap();
+    assert_eq!(data, serde_json::json!({ "epoch": "1" }));
+    assert_eq!(page.events[0].event_type, "0x1::reconfiguration::NewEpochEvent");
+    let gone = std::fs::read_to_string(folder.join("gateway/pruned_410_gateway_body.json")).unwrap();
+    // It names an archive that cannot be reached from here: then the pruned start is what is told.
+    let (url, _) = answering(410, &[], &gone.replace("https://archive", "http://127.0.0.1:1/archive")).await;
+    let error = handle(nodes(&url, None, Some("http://127.0.0.1:1/v1")))
+        .page(SeqNo::ZERO)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, SubjectError::Unreachable(said) if said.contains("has been pruned")),
+        "{error:?}"
+    );
+}
