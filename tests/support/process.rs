@@ -172,8 +172,14 @@ impl Ended {
     /// Panics with everything it said, unless it ended with that status.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
-        let Self { status, stdout, stderr, .. } = &self;
-        assert_eq!(self.code(), Some(code), "{status}; stdout:\n{stdout}\nstderr:\n{stderr}");
+        let Self {
+            status, stdout, stderr, ..
+        } = &self;
+        assert_eq!(
+            self.code(),
+            Some(code),
+            "{status}; stdout:\n{stdout}\nstderr:\n{stderr}"
+        );
         self
     }
 
@@ -182,7 +188,11 @@ impl Ended {
     pub fn says(&self, parts: &[&str]) {
         let line = self.stderr.trim_end();
         assert!(!line.contains('\n'), "more than one line:\n{line}");
-        assert!(line.starts_with("error: "), "no error: {line:?}; stdout:\n{}", self.stdout);
+        assert!(
+            line.starts_with("error: "),
+            "no error: {line:?}; stdout:\n{}",
+            self.stdout
+        );
         for part in parts {
             assert!(line.contains(part), "{part:?} is not in: {line}");
         }

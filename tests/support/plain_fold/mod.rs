@@ -3,6 +3,7 @@
 //! It shares no code with the program, does one thing after the other, and knows nothing of batches, late events or
 //! databases. Where it and the program differ, one of them is wrong.
 
+mod broken;
 mod deals;
 mod items;
 mod read;
@@ -13,6 +14,7 @@ use event_worker::simulate::Emitted;
 use serde_json::Value;
 
 use super::tables::{Row, Tables, row};
+pub use broken::broken_field;
 use read::Item;
 
 /// The streams in the order of the market file: field of the handle, observer, what its events do.
@@ -23,7 +25,11 @@ const STREAMS: [(&str, &str, Kind); 8] = [
     ("offer_token_events", "imart:offer", Kind::PlaceOffer),
     ("accept_offer_events", "imart:accept_offer", Kind::FillOffer),
     ("cancel_offer_events", "imart:cancel_offer", Kind::CancelOffer),
-    ("collection_created_events", "imart:create_collection", Kind::CreateCollection),
+    (
+        "collection_created_events",
+        "imart:create_collection",
+        Kind::CreateCollection,
+    ),
     ("token_created_events", "imart:create_token", Kind::CreateToken),
 ];
 
@@ -88,7 +94,9 @@ struct Event {
 impl Event {
     /// The event's own time; those of creations carry none.
     fn micros(&self) -> Option<u128> {
-        self.data.get("timestamp").map(|_| read::number(&self.data, "timestamp"))
+        self.data
+            .get("timestamp")
+            .map(|_| read::number(&self.data, "timestamp"))
     }
 
     fn time(&self) -> Option<String> {
@@ -104,21 +112,26 @@ impl Event {
     }
 }
 
-/// The tables after these events, all of which can be understood.
+/// The tables after these events. Broken ones are stored, and have no other effect.
 pub fn plain_fold(history: &[Emitted]) -> Tables {
-    plain_fold_without(history, |_| false)
-}
-
-/// The tables after these events; those that `is_broken` names are stored, and have no other effect.
-pub fn plain_fold_without(history: &[Emitted], is_broken: impl Fn(&Emitted) -> bool) -> Tables {
-    let events: Vec<Event> = history.iter().filter(|event| !is_broken(event)).map(understood).collect();
+    let is_broken = |event: &Emitted| broken_field(event).is_some();
+    let events: Vec<Event> = history
+        .iter()
+        .filter(|event| !is_broken(event))
+        .map(understood)
+        .collect();
     let mut tables = Tables::new();
     let stored = history.iter().map(|event| stored_row(event, is_broken(event)));
-    tables.insert("events", stored.map(|row| (key(&row, &["observer", "seq_no"]), row)).collect());
+    tables.insert(
+        "events",
+        stored.map(|row| (key(&row, &["observer", "seq_no"]), row)).collect(),
+    );
     let activities = events.iter().map(activity);
     tables.insert(
         "activities",
-        activities.map(|row| (key(&row, &["observer", "seq_no"]), row)).collect(),
+        activities
+            .map(|row| (key(&row, &["observer", "seq_no"]), row))
+            .collect(),
     );
     tables.insert("orders", deals::orders(&events));
     tables.insert("offers", deals::offers(&events));
@@ -134,7 +147,10 @@ pub fn observer(stream: &str) -> &'static str {
 }
 
 fn place(stream: &str) -> usize {
-    STREAMS.iter().position(|(field, ..)| *field == stream).expect("a known stream")
+    STREAMS
+        .iter()
+        .position(|(field, ..)| *field == stream)
+        .expect("a known stream")
 }
 
 fn understood(event: &Emitted) -> Event {
@@ -157,14 +173,20 @@ fn understood(event: &Emitted) -> Event {
 }
 
 fn key(row: &Row, columns: &[&str]) -> Vec<String> {
-    columns.iter().map(|column| row[column].clone().unwrap_or_default()).collect()
+    columns
+        .iter()
+        .map(|column| row[column].clone().unwrap_or_default())
+        .collect()
 }
 
 /// The event as received.
 fn stored_row(event: &Emitted, broken: bool) -> Row {
     let place = place(event.stream);
     let data: Value = serde_json::from_str(&event.data).expect("the node writes JSON");
-    let micros = data.get("timestamp").filter(|_| !broken).map(|_| read::number(&data, "timestamp"));
+    let micros = data
+        .get("timestamp")
+        .filter(|_| !broken)
+        .map(|_| read::number(&data, "timestamp"));
     row([
         ("observer", Some(STREAMS[place].1.to_owned())),
         ("seq_no", Some(event.seq_no.to_string())),
@@ -256,8 +278,14 @@ fn checkpoints(history: &[Emitted]) -> BTreeMap<Vec<String>, Row> {
         let count = events().count();
         let row = row([
             ("observer", Some(observer.to_owned())),
-            ("executed_seq_no", Some((i128::try_from(count).unwrap() - 1).to_string())),
-            ("executed_version", events().next_back().map(|event| event.version.to_string())),
+            (
+                "executed_seq_no",
+                Some((i128::try_from(count).unwrap() - 1).to_string()),
+            ),
+            (
+                "executed_version",
+                events().next_back().map(|event| event.version.to_string()),
+            ),
             ("events_total", Some(count.to_string())),
         ]);
         rows.insert(key(&row, &["observer"]), row);
