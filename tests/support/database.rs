@@ -164,12 +164,12 @@ async fn execute(db: &DatabaseConnection, sql: &str) {
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
-/// Told apart from those of other tests, other processes, and earlier runs.
+/// Told apart from those of other tests, other processes, and earlier runs; short enough to make a user's name of it.
 fn unique_name() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     format!(
-        "e2e_{}_{now}_{}",
+        "e2e_{}_{now:x}_{}",
         std::process::id(),
         NUMBER.fetch_add(1, Ordering::Relaxed)
     )

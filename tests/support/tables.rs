@@ -109,7 +109,7 @@ pub fn assert_equal(expected: &Tables, actual: &Tables, what: &str) {
         for key in keys {
             match (expected.get(key), actual.get(key)) {
                 (Some(_), None) => differences.push(format!("{table} {key:?}: the row is missing")),
-                (None, Some(row)) => differences.push(format!("{table} {key:?}: should not be there: {row:?}")),
+                (None, Some(_)) => differences.push(format!("{table} {key:?}: the row should not be there")),
                 (Some(expected), Some(actual)) => differences.extend(different_columns(table, key, expected, actual)),
                 (None, None) => unreachable!("the key comes from one of both"),
             }
