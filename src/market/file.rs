@@ -325,7 +325,7 @@ mod tests {
                 "imart:create_token"
             ]
         );
-        assert!(market.streams[0].handle.resource.ends_with("7a82a1::fixed_price_market::FixedMarketEvents"));
+        assert!(market.streams[0].handle.resource.ends_with("f7e82a1::fixed_price_market::FixedMarketEvents"));
     }
 
     type Edit = fn(String) -> String;
