@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::market::{Market, Markets};
 use crate::state::DatabaseUrl;
 use crate::subject::NodeUrl;
+use crate::telemetry::log;
 use crate::{api, subject};
 
 /// The database, for every command that has one.
@@ -51,22 +52,10 @@ pub struct Node {
     )]
     node_url: String,
     /// Asked when history is pruned; never sent the API key [default: none]
-    #[arg(
-        long,
-        env = "NODE_ARCHIVE_URL",
-        hide_env_values = true,
-        value_name = "URL",
-        help_heading = "Settings"
-    )]
+    #[arg(long, env = "NODE_ARCHIVE_URL", hide_env_values = true, value_name = "URL", help_heading = "Settings")]
     node_archive_url: Option<String>,
     /// Sent as `Authorization: Bearer`; one key goes to the first node only, a comma-separated list by position [default: none]
-    #[arg(
-        long,
-        env = "NODE_API_KEY",
-        hide_env_values = true,
-        value_name = "KEYS",
-        help_heading = "Settings"
-    )]
+    #[arg(long, env = "NODE_API_KEY", hide_env_values = true, value_name = "KEYS", help_heading = "Settings")]
     node_api_key: Option<String>,
 }
 
@@ -74,31 +63,13 @@ pub struct Node {
 #[derive(Debug, Clone, Args)]
 pub struct Worker {
     /// Names of built-in markets (imart, or imart@0xADDRESS for another deployment) or market files, comma-separated
-    #[arg(
-        long,
-        env = "MARKETS",
-        value_name = "MARKETS",
-        help_heading = "Settings",
-        default_value = "imart"
-    )]
+    #[arg(long, env = "MARKETS", value_name = "MARKETS", help_heading = "Settings", default_value = "imart")]
     markets: String,
     /// Pause between polls of a caught-up observer (250ms, 2s, 1m)
-    #[arg(
-        long,
-        env = "POLL_INTERVAL",
-        value_name = "DURATION",
-        help_heading = "Settings",
-        default_value = "5s"
-    )]
+    #[arg(long, env = "POLL_INTERVAL", value_name = "DURATION", help_heading = "Settings", default_value = "5s")]
     poll_interval: String,
     /// Parked events in a row before an observer stops
-    #[arg(
-        long,
-        env = "MAX_PARKED",
-        value_name = "N",
-        help_heading = "Settings",
-        default_value = "100"
-    )]
+    #[arg(long, env = "MAX_PARKED", value_name = "N", help_heading = "Settings", default_value = "100")]
     max_parked: String,
     /// Where to answer over HTTP, or `off`
     #[arg(
@@ -115,14 +86,7 @@ pub struct Worker {
 #[derive(Debug, Clone, Args)]
 pub struct Logs {
     /// Folder of error.log (WARN and worse)
-    #[arg(
-        long,
-        env = "LOG_DIR",
-        value_name = "FOLDER",
-        help_heading = "Settings",
-        default_value = ".",
-        global = true
-    )]
+    #[arg(long, env = "LOG_DIR", value_name = "FOLDER", help_heading = "Settings", default_value = ".", global = true)]
     log_dir: String,
     /// What is logged on stdout: error, warn, info, debug, or per module
     #[arg(
@@ -156,11 +120,7 @@ type Result<T> = std::result::Result<T, SettingError>;
 
 /// Reads `.env` of the working directory into the environment, where it sets nothing that is set.
 pub fn read_dotenv() -> Result<()> {
-    let wrong = |value: String, remedy: String| SettingError {
-        setting: ".env",
-        value,
-        remedy,
-    };
+    let wrong = |value: String, remedy: String| SettingError { setting: ".env", value, remedy };
     match dotenvy::from_path(Path::new(".env")) {
         Ok(()) => Ok(()),
         Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -183,11 +143,7 @@ impl Database {
         let (first, second) = (filled(self.database_url.as_ref()), filled(self.db_url.as_ref()));
         let setting = if first.is_some() { "DATABASE_URL" } else { "DB_URL" };
         let Some(text) = first.or(second) else { return Ok(None) };
-        text.parse().map(Some).map_err(|remedy| SettingError {
-            setting,
-            value: without_password(text),
-            remedy,
-        })
+        text.parse().map(Some).map_err(|remedy| SettingError { setting, value: without_password(text), remedy })
     }
 
     /// The database's URL, or the default.
@@ -211,9 +167,7 @@ impl Database {
     pub fn secrets(&self) -> Vec<String> {
         let urls = [self.database_url.as_ref(), self.db_url.as_ref()].into_iter().flatten();
         let passwords = urls.filter_map(|url| url.parse::<DatabaseUrl>().ok()?.password());
-        passwords
-            .flat_map(|password| [percent_decoded(&password), password])
-            .collect()
+        passwords.flat_map(|password| [percent_decoded(&password), password]).collect()
     }
 }
 
@@ -228,65 +182,37 @@ impl Node {
                 remedy: "names no node".to_owned(),
             });
         }
-        let keys: Vec<_> = self
-            .node_api_key
-            .iter()
-            .flat_map(|keys| keys.split(','))
-            .map(str::trim)
-            .collect();
+        let keys: Vec<_> = self.node_api_key.iter().flat_map(|keys| keys.split(',')).map(str::trim).collect();
         if keys.len() > urls.len() {
             let remedy = format!("there are {} keys for {} nodes (NODE_URL)", keys.len(), urls.len());
-            return Err(SettingError {
-                setting: "NODE_API_KEY",
-                value: "***".to_owned(),
-                remedy,
-            });
+            return Err(SettingError { setting: "NODE_API_KEY", value: "***".to_owned(), remedy });
         }
         let nodes = urls.iter().enumerate().map(|(index, url)| {
-            let key = keys
-                .get(index)
-                .filter(|key| !key.is_empty())
-                .map(|key| (*key).to_owned());
+            let key = keys.get(index).filter(|key| !key.is_empty()).map(|key| (*key).to_owned());
             Ok((node_url("NODE_URL", url)?, key))
         });
-        let archive = filled(self.node_archive_url.as_ref())
-            .map(|url| node_url("NODE_ARCHIVE_URL", url))
-            .transpose()?;
-        Ok(subject::Config {
-            nodes: nodes.collect::<Result<_>>()?,
-            archive,
-        })
+        let archive =
+            filled(self.node_archive_url.as_ref()).map(|url| node_url("NODE_ARCHIVE_URL", url)).transpose()?;
+        Ok(subject::Config { nodes: nodes.collect::<Result<_>>()?, archive })
     }
 
     /// The same settings, but for this node.
     #[must_use]
     pub fn at(url: String) -> Self {
-        Self {
-            node_url: url,
-            node_archive_url: None,
-            node_api_key: None,
-        }
+        Self { node_url: url, node_archive_url: None, node_api_key: None }
     }
 
     /// Keys, for redaction.
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
-        self.node_api_key
-            .iter()
-            .flat_map(|keys| list(keys))
-            .map(str::to_owned)
-            .collect()
+        self.node_api_key.iter().flat_map(|keys| list(keys)).map(str::to_owned).collect()
     }
 }
 
 impl Worker {
     /// The markets, each read from its file.
     pub fn markets(&self) -> Result<Arc<Markets>> {
-        let wrong = |value: &str, remedy: String| SettingError {
-            setting: "MARKETS",
-            value: value.to_owned(),
-            remedy,
-        };
+        let wrong = |value: &str, remedy: String| SettingError { setting: "MARKETS", value: value.to_owned(), remedy };
         let mut markets = vec![];
         for text in list(&self.markets) {
             let market = if Path::new(text).extension().is_some_and(|extension| extension == "toml") {
@@ -294,13 +220,9 @@ impl Worker {
                     .map_err(|error| wrong(text, format!("the file cannot be read: {error}")))?;
                 Market::parse(text, &file, None)
             } else {
-                let (name, address) = text
-                    .split_once('@')
-                    .map_or((text, None), |(name, address)| (name, Some(address)));
-                let address = address
-                    .map(str::parse)
-                    .transpose()
-                    .map_err(|error| wrong(text, format!("{error}")))?;
+                let (name, address) =
+                    text.split_once('@').map_or((text, None), |(name, address)| (name, Some(address)));
+                let address = address.map(str::parse).transpose().map_err(|error| wrong(text, format!("{error}")))?;
                 Market::built_in(name, address)
             };
             markets.push(market.map_err(|error| wrong(text, error.to_string()))?);
@@ -308,12 +230,8 @@ impl Worker {
         if markets.is_empty() {
             return Err(wrong(&self.markets, "names no market; `imart` is built in".to_owned()));
         }
-        let markets = Markets::new(markets).map_err(|twice| {
-            wrong(
-                &self.markets,
-                format!("market {twice} is there twice: each name only once"),
-            )
-        })?;
+        let markets = Markets::new(markets)
+            .map_err(|twice| wrong(&self.markets, format!("market {twice} is there twice: each name only once")))?;
         Ok(Arc::new(markets))
     }
 
@@ -332,9 +250,7 @@ impl Worker {
 
     /// How many parked events in a row stop an observer; at least 1.
     pub fn max_parked(&self) -> Result<u64> {
-        let number = parse::<u64>("MAX_PARKED", &self.max_parked)
-            .ok()
-            .filter(|number| (1..=10_000).contains(number));
+        let number = parse::<u64>("MAX_PARKED", &self.max_parked).ok().filter(|number| (1..=10_000).contains(number));
         number.ok_or_else(|| SettingError {
             setting: "MAX_PARKED",
             value: self.max_parked.clone(),
@@ -359,7 +275,7 @@ impl Worker {
 impl Logs {
     /// What is shown on the console.
     pub fn filter(&self) -> Result<EnvFilter> {
-        EnvFilter::try_new(&self.rust_log).map_err(|error| SettingError {
+        EnvFilter::try_new(log::quieted(&self.rust_log)).map_err(|error| SettingError {
             setting: "RUST_LOG",
             value: self.rust_log.clone(),
             remedy: format!("{error}; expected error, warn, info, debug, or module=level"),
@@ -388,19 +304,11 @@ pub fn parse<T: FromStr>(setting: &'static str, text: &str) -> Result<T>
 where
     T::Err: fmt::Display,
 {
-    text.trim().parse().map_err(|error| SettingError {
-        setting,
-        value: text.to_owned(),
-        remedy: format!("{error}"),
-    })
+    text.trim().parse().map_err(|error| SettingError { setting, value: text.to_owned(), remedy: format!("{error}") })
 }
 
 fn node_url(setting: &'static str, text: &str) -> Result<NodeUrl> {
-    text.parse().map_err(|remedy| SettingError {
-        setting,
-        value: without_password(text),
-        remedy,
-    })
+    text.parse().map_err(|remedy| SettingError { setting, value: without_password(text), remedy })
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
@@ -425,9 +333,7 @@ fn without_password(url: &str) -> String {
 }
 
 fn percent_decoded(text: &str) -> String {
-    url::form_urlencoded::parse(text.replace('+', "%2B").as_bytes())
-        .map(|(name, _)| name.into_owned())
-        .collect()
+    url::form_urlencoded::parse(text.replace('+', "%2B").as_bytes()).map(|(name, _)| name.into_owned()).collect()
 }
 
 /// All settings that `.env.example` must list.
@@ -445,9 +351,7 @@ pub fn names() -> BTreeSet<&'static str> {
         _logs: Logs,
     }
     let command = <All as clap::CommandFactory>::command();
-    let names: Vec<_> = command
-        .get_arguments()
-        .filter_map(|argument| argument.get_env()?.to_str().map(str::to_owned))
-        .collect();
+    let names: Vec<_> =
+        command.get_arguments().filter_map(|argument| argument.get_env()?.to_str().map(str::to_owned)).collect();
     names.into_iter().map(|name| &*name.leak()).collect()
 }

@@ -108,11 +108,7 @@ fn entry(stream: &Stream, seq_no: u64, version: u64, data: String) -> Entry {
 
 /// A failure prints the case, shrunk; proptest's own seed is random, so every run tries other cases.
 fn check<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let mut runner = TestRunner::new(Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     if let Err(failure) = runner.run(strategy, test) {
         panic!("{failure}");
     }
@@ -121,34 +117,18 @@ fn check<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value) -> Resul
 #[test]
 fn on_generated_markets() {
     let market = Market::built_in("imart", None).unwrap();
-    check(
-        24,
-        &(0..1_000_000_u64, 200..900_u64, steps()),
-        |(seed, events, steps)| {
-            let node = simulate::Node::new(simulate::Config {
-                seed,
-                events,
-                ..simulate::Config::default()
-            });
-            let mut streams: HashMap<String, Vec<Entry>> = HashMap::new();
-            for event in node.history() {
-                let stream = market
-                    .streams
-                    .iter()
-                    .find(|stream| stream.handle.field == event.stream)
-                    .unwrap();
-                let entry = entry(stream, event.seq_no, event.version, event.data);
-                streams.entry(event.stream.to_owned()).or_default().push(entry);
-            }
-            let streams: Vec<_> = market
-                .streams
-                .iter()
-                .filter_map(|stream| streams.remove(&stream.handle.field))
-                .collect();
-            assert_same(&interleaved(&streams, &steps), &in_ledger_order(&streams));
-            Ok(())
-        },
-    );
+    check(24, &(0..1_000_000_u64, 200..900_u64, steps()), |(seed, events, steps)| {
+        let node = simulate::Node::new(simulate::Config { seed, events, ..simulate::Config::default() });
+        let mut streams: HashMap<String, Vec<Entry>> = HashMap::new();
+        for event in node.history() {
+            let stream = market.streams.iter().find(|stream| stream.handle.field == event.stream).unwrap();
+            let entry = entry(stream, event.seq_no, event.version, event.data);
+            streams.entry(event.stream.to_owned()).or_default().push(entry);
+        }
+        let streams: Vec<_> = market.streams.iter().filter_map(|stream| streams.remove(&stream.handle.field)).collect();
+        assert_same(&interleaved(&streams, &steps), &in_ledger_order(&streams));
+        Ok(())
+    });
 }
 
 /// Few keys, few versions, anything after anything: what no contract does, and what one does in a single transaction.
@@ -156,22 +136,18 @@ fn on_generated_markets() {
 fn on_streams_that_follow_no_rule() {
     let market = Market::built_in("imart", None).unwrap();
     let event = (0..8_usize, 0..3_u64, 0..2_u64, 0..3_u64, 0..4_u64, any::<bool>());
-    check(
-        400,
-        &(proptest::collection::vec(event, 1..60), steps()),
-        |(events, steps)| {
-            let mut streams: Vec<Vec<Entry>> = vec![vec![]; 8];
-            let mut version = 0;
-            for (kind, id, token, step, number, yes) in events {
-                version += step;
-                let (stream, account) = (&market.streams[kind], format!("0x{}", number % 3 + 1));
-                let seq_no = streams[kind].len() as u64;
-                streams[kind].push(entry(stream, seq_no, version, data(id, token, &account, number, yes)));
-            }
-            assert_same(&interleaved(&streams, &steps), &in_ledger_order(&streams));
-            Ok(())
-        },
-    );
+    check(400, &(proptest::collection::vec(event, 1..60), steps()), |(events, steps)| {
+        let mut streams: Vec<Vec<Entry>> = vec![vec![]; 8];
+        let mut version = 0;
+        for (kind, id, token, step, number, yes) in events {
+            version += step;
+            let (stream, account) = (&market.streams[kind], format!("0x{}", number % 3 + 1));
+            let seq_no = streams[kind].len() as u64;
+            streams[kind].push(entry(stream, seq_no, version, data(id, token, &account, number, yes)));
+        }
+        assert_same(&interleaved(&streams, &steps), &in_ledger_order(&streams));
+        Ok(())
+    });
 }
 
 /// Every field that any of the eight streams reads.
@@ -233,10 +209,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
             proptest::collection::vec((names.clone(), inner), 0..14).prop_map(|fields| serde_json::Value::Object(
-                fields
-                    .into_iter()
-                    .map(|(name, value)| (name.to_owned(), value))
-                    .collect()
+                fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
             )),
         ]
     })
@@ -270,26 +243,16 @@ fn one_wrong_field_is_parked_with_its_path_or_read_right() {
     let market = Market::built_in("imart", None).unwrap();
     let good: serde_json::Value = serde_json::from_str(&data(1, 1, "0x1", 2, true)).unwrap();
     let names: Vec<String> = good.as_object().unwrap().keys().cloned().collect();
-    check(
-        2_000,
-        &(prop::sample::select(names), json(), 0..8_usize),
-        |(name, value, stream)| {
-            let mut data = good.clone();
-            data[&name] = value;
-            let raw = RawEvent {
-                data: data.to_string(),
-                ..raw_of(&market.streams[stream])
-            };
-            if let Err(why) = market.streams[stream].decode(&raw) {
-                let why = why.to_string();
-                prop_assert!(
-                    why.starts_with(&format!("data.{name}")) || why.starts_with("data: price"),
-                    "{name}: {why}"
-                );
-            }
-            Ok(())
-        },
-    );
+    check(2_000, &(prop::sample::select(names), json(), 0..8_usize), |(name, value, stream)| {
+        let mut data = good.clone();
+        data[&name] = value;
+        let raw = RawEvent { data: data.to_string(), ..raw_of(&market.streams[stream]) };
+        if let Err(why) = market.streams[stream].decode(&raw) {
+            let why = why.to_string();
+            prop_assert!(why.starts_with(&format!("data.{name}")) || why.starts_with("data: price"), "{name}: {why}");
+        }
+        Ok(())
+    });
 }
 
 fn raw_of(stream: &Stream) -> RawEvent {

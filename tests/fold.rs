@@ -38,20 +38,12 @@ impl Toy {
     }
 
     fn stream(&self, name: &str) -> &Arc<Stream> {
-        self.0
-            .streams
-            .iter()
-            .find(|stream| stream.observer.strip_prefix("toy:") == Some(name))
-            .unwrap()
+        self.0.streams.iter().find(|stream| stream.observer.strip_prefix("toy:") == Some(name)).unwrap()
     }
 
     /// An event `name` in `version`; `more` are fields beside the id, token and collection that all share.
     fn event(&self, name: &str, version: u64, seq_no: u64, more: &str) -> Entry {
-        let more = if more.is_empty() {
-            String::new()
-        } else {
-            format!(", {more}")
-        };
+        let more = if more.is_empty() { String::new() } else { format!(", {more}") };
         let data = format!(
             r#"{{"id": "7", "token": "0x70", "collection": "0xc0", "price": "10", "by": "0xb", "from": "0xf", "name": "C"{more}}}"#
         );
@@ -70,10 +62,8 @@ impl Toy {
 
     /// Folds events, each in a version of its own.
     fn fold(&self, events: &[(&str, &str)]) -> Rows {
-        let entries: Vec<_> = (1..)
-            .zip(events)
-            .map(|(version, (name, more))| self.event(name, version, version, more))
-            .collect();
+        let entries: Vec<_> =
+            (1..).zip(events).map(|(version, (name, more))| self.event(name, version, version, more)).collect();
         fold::fold(&entries.iter().collect::<Vec<_>>(), &Rows::default(), &[]).rows
     }
 }
@@ -89,16 +79,8 @@ fn address(text: &str) -> Address {
 
 /// status, quantity, remaining, sale price, whether there is a buyer, closed, unexpected.
 fn listing(rows: &Rows) -> String {
-    let Order {
-        status,
-        quantity,
-        remaining_quantity,
-        sale_price,
-        buyer,
-        closed_version,
-        unexpected,
-        ..
-    } = &rows.orders["toy:7"];
+    let Order { status, quantity, remaining_quantity, sale_price, buyer, closed_version, unexpected, .. } =
+        &rows.orders["toy:7"];
     let number =
         |number: &Option<event_worker::chain::Amount>| number.map_or("-".to_owned(), |number| number.to_string());
     format!(
@@ -132,10 +114,7 @@ fn listings_after_every_event_and_every_pair() {
         (&[("delist", ""), ("list", TWO)], "listing 2/2 - - - 1"),
         (&[("delist", ""), ("delist", "")], "canceled -/- - - 2 2"),
         (&[("list", TWO), ("delist", ""), ("buy", TWO)], "sold 0/2 20 buyer 3 1"),
-        (
-            &[("list", TWO), ("delist", ""), ("buy", HALF)],
-            "canceled 1/2 10 buyer 2 1",
-        ),
+        (&[("list", TWO), ("delist", ""), ("buy", HALF)], "canceled 1/2 10 buyer 2 1"),
         (&[("buy", ""), ("list", TWO)], "listing 2/2 - - - 1"),
         (&[("buy", ""), ("delist", "")], "canceled -/- 10 buyer 2 2"),
     ];
@@ -159,18 +138,9 @@ fn offers_after_every_event_and_every_pair() {
         (&[("offer", TWO), ("unoffer", "")], "canceled 2/2 - 2 0"),
         (&[("offer", TWO), ("accept", "")], "accepted 0/2 acceptor 2 0"),
         (&[("offer", TWO), ("accept", HALF)], "created 1/2 acceptor - 0"),
-        (
-            &[("offer", TWO), ("accept", r#""n": "1", "ends": true"#)],
-            "accepted 1/2 acceptor 2 0",
-        ),
-        (
-            &[("offer", TWO), ("accept", r#""n": "2", "ends": "false""#)],
-            "created 0/2 acceptor - 0",
-        ),
-        (
-            &[("offer", TWO), ("accept", HALF), ("accept", HALF)],
-            "accepted 0/2 acceptor 3 0",
-        ),
+        (&[("offer", TWO), ("accept", r#""n": "1", "ends": true"#)], "accepted 1/2 acceptor 2 0"),
+        (&[("offer", TWO), ("accept", r#""n": "2", "ends": "false""#)], "created 0/2 acceptor - 0"),
+        (&[("offer", TWO), ("accept", HALF), ("accept", HALF)], "accepted 0/2 acceptor 3 0"),
         (&[("unoffer", ""), ("offer", TWO)], "created 2/2 - - 1"),
         (&[("unoffer", ""), ("accept", "")], "accepted -/- acceptor 2 2"),
         (&[("accept", ""), ("offer", TWO)], "created 2/2 - - 1"),
@@ -194,14 +164,8 @@ fn offers_after_every_event_and_every_pair() {
             offer.status.name(),
             number(offer.remaining_quantity),
             number(offer.quantity),
-            if offer.acceptor == Some(address("0xf")) {
-                "acceptor"
-            } else {
-                "-"
-            },
-            offer
-                .closed_version
-                .map_or("-".to_owned(), |version| version.to_string()),
+            if offer.acceptor == Some(address("0xf")) { "acceptor" } else { "-" },
+            offer.closed_version.map_or("-".to_owned(), |version| version.to_string()),
             offer.unexpected
         );
         assert_eq!((rows.offers.len(), found.as_str()), (1, expected), "{events:?}");
@@ -226,14 +190,7 @@ fn a_token_belongs_to_whom_the_newest_event_says() {
     let toy = Toy::new();
     for (events, expected) in cases {
         let rows = toy.fold(events);
-        let owner = rows
-            .tokens
-            .values()
-            .next()
-            .unwrap()
-            .owner
-            .as_ref()
-            .map(|owner| owner.address);
+        let owner = rows.tokens.values().next().unwrap().owner.as_ref().map(|owner| owner.address);
         assert_eq!(owner, expected.map(address), "{events:?}");
     }
 }
@@ -247,15 +204,9 @@ fn creations_describe_and_other_events_only_name() {
         ("mint", r#""text": "a cat""#),
     ]);
     let collection = rows.collections.values().next().unwrap();
-    assert_eq!(
-        (collection.description.as_deref(), collection.maximum),
-        (Some("second"), None)
-    );
+    assert_eq!((collection.description.as_deref(), collection.maximum), (Some("second"), None));
     assert_eq!(collection.created_version, Version::new(2));
-    assert_eq!(
-        rows.tokens.values().next().unwrap().description.as_deref(),
-        Some("a cat")
-    );
+    assert_eq!(rows.tokens.values().next().unwrap().description.as_deref(), Some("a cat"));
     let rows = toy.fold(&[("bid", "")]);
     assert_eq!(rows.collections.values().next().unwrap().description, None);
 }
@@ -265,10 +216,8 @@ fn creations_describe_and_other_events_only_name() {
 fn within_a_version_an_open_key_is_closed_first_and_a_closed_one_opened_first() {
     let toy = Toy::new();
     let one_version = |before: &[(&str, &str)], names: &[&str]| {
-        let mut entries: Vec<_> = (1..)
-            .zip(before)
-            .map(|(version, (name, more))| toy.event(name, version, version, more))
-            .collect();
+        let mut entries: Vec<_> =
+            (1..).zip(before).map(|(version, (name, more))| toy.event(name, version, version, more)).collect();
         entries.extend((100..).zip(names).map(|(seq_no, name)| toy.event(name, 50, seq_no, "")));
         listing(&fold::fold(&entries.iter().collect::<Vec<_>>(), &Rows::default(), &[]).rows)
     };
@@ -279,24 +228,15 @@ fn within_a_version_an_open_key_is_closed_first_and_a_closed_one_opened_first() 
     // Listed and sold at once.
     for names in [["list", "buy"], ["buy", "list"]] {
         assert_eq!(one_version(&[], &names), "sold 0/1 10 buyer 50 0");
-        assert_eq!(
-            one_version(&[("list", ""), ("delist", "")], &names),
-            "sold 0/1 10 buyer 50 0"
-        );
+        assert_eq!(one_version(&[("list", ""), ("delist", "")], &names), "sold 0/1 10 buyer 50 0");
     }
-    assert_eq!(
-        one_version(&[("list", "")], &["list", "buy", "delist"]),
-        "listing 1/1 - - - 1"
-    );
+    assert_eq!(one_version(&[("list", "")], &["list", "buy", "delist"]), "listing 1/1 - - - 1");
 }
 
 #[test]
 fn known_indexes_decide_within_a_version() {
     let toy = Toy::new();
-    let at = |index, name, seq_no| Entry {
-        event_index: Some(index),
-        ..toy.event(name, 50, seq_no, "")
-    };
+    let at = |index, name, seq_no| Entry { event_index: Some(index), ..toy.event(name, 50, seq_no, "") };
     let fold =
         |entries: [Entry; 2]| listing(&fold::fold(&entries.iter().collect::<Vec<_>>(), &Rows::default(), &[]).rows);
     assert_eq!(fold([at(3, "list", 0), at(1, "buy", 0)]), "listing 1/1 - - - 1");
@@ -324,12 +264,5 @@ fn unchanged_rows_are_no_changes() {
     let toy = Toy::new();
     let rows = toy.fold(&[("mint", ""), ("bid", "")]);
     let again = fold::fold(&[&toy.event("unbid", 9, 9, "")], &rows, &[]);
-    assert_eq!(
-        (
-            again.rows.collections.len(),
-            again.rows.tokens.len(),
-            again.rows.offers.len()
-        ),
-        (0, 0, 1)
-    );
+    assert_eq!((again.rows.collections.len(), again.rows.tokens.len(), again.rows.offers.len()), (0, 0, 1));
 }

@@ -18,10 +18,7 @@ use tokio_util::sync::CancellationToken;
 /// What every subject promises, checked against all its events.
 async fn keeps_the_contract(subject: impl Subject, expected: &[(u64, u64, String)]) {
     let told = |events: &[RawEvent]| -> Vec<_> {
-        events
-            .iter()
-            .map(|event| (event.seq_no.get(), event.version.get(), event.data.clone()))
-            .collect()
+        events.iter().map(|event| (event.seq_no.get(), event.version.get(), event.data.clone())).collect()
     };
     // From the start, page by page: all events, once, in order.
     let mut read = vec![];
@@ -36,12 +33,7 @@ async fn keeps_the_contract(subject: impl Subject, expected: &[(u64, u64, String
         next = last.seq_no.next();
         read.extend(told(&page.events));
     }
-    assert!(
-        read == expected,
-        "{} of {} events, or others",
-        read.len(),
-        expected.len()
-    );
+    assert!(read == expected, "{} of {} events, or others", read.len(), expected.len());
     // From anywhere: the same events; asked again: the same answer.
     for start in [0, 1, expected.len() / 2, expected.len() - 1] {
         let page = subject.page(SeqNo::new(start as u64).unwrap()).await.unwrap();
@@ -49,23 +41,13 @@ async fn keeps_the_contract(subject: impl Subject, expected: &[(u64, u64, String
         assert_eq!(subject.page(SeqNo::new(start as u64).unwrap()).await.unwrap(), page);
     }
     // Beyond the end: nothing, which is no error.
-    assert!(
-        subject
-            .page(SeqNo::new(expected.len() as u64 + 1_000).unwrap())
-            .await
-            .unwrap()
-            .events
-            .is_empty()
-    );
+    assert!(subject.page(SeqNo::new(expected.len() as u64 + 1_000).unwrap()).await.unwrap().events.is_empty());
     assert_eq!(subject.counter().await.unwrap().next, next);
 }
 
 fn nodes(url: &str, key: Option<&str>, archive: Option<&str>) -> Arc<Nodes> {
     let config = Config {
-        nodes: url
-            .split(',')
-            .map(|url| (url.parse().unwrap(), key.map(str::to_owned)))
-            .collect(),
+        nodes: url.split(',').map(|url| (url.parse().unwrap(), key.map(str::to_owned))).collect(),
         archive: archive.map(|url| url.parse().unwrap()),
     };
     Arc::new(Nodes::new(config).unwrap())
@@ -79,10 +61,7 @@ fn handle(nodes: Arc<Nodes>) -> EventHandle {
 
 #[tokio::test]
 async fn an_event_handle_keeps_the_contract() {
-    let node = simulate::Node::new(simulate::Config {
-        events: 2_000,
-        ..simulate::Config::default()
-    });
+    let node = simulate::Node::new(simulate::Config { events: 2_000, ..simulate::Config::default() });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(Arc::clone(&node).serve(listener, CancellationToken::new()));
@@ -90,12 +69,7 @@ async fn an_event_handle_keeps_the_contract() {
         let field = &stream.handle.field;
         let events = node.history().into_iter().filter(|event| event.stream == field);
         let expected: Vec<_> = events.map(|event| (event.seq_no, event.version, event.data)).collect();
-        let subject = EventHandle::new(
-            nodes(&url, None, None),
-            stream.handle.account,
-            &stream.handle.resource,
-            field,
-        );
+        let subject = EventHandle::new(nodes(&url, None, None), stream.handle.account, &stream.handle.resource, field);
         keeps_the_contract(subject, &expected).await;
     }
 }
@@ -146,19 +120,14 @@ async fn what_may_pass_is_unreachable_and_keeps_the_nodes_words() {
             "{status} {body}: {error:?}"
         );
     }
-    let error = handle(nodes("http://127.0.0.1:1/v1", None, None))
-        .page(SeqNo::ZERO)
-        .await
-        .unwrap_err();
+    let error = handle(nodes("http://127.0.0.1:1/v1", None, None)).page(SeqNo::ZERO).await.unwrap_err();
     assert!(matches!(error, SubjectError::Unreachable(said) if said.contains("refused")));
 }
 
 #[tokio::test]
 async fn throttling_pauses_the_node_for_all_and_as_long_as_it_asks() {
     let body = "Per anonymous IP rate limit exceeded.";
-    let SubjectError::Throttled { pause, .. } = met(429, &[], body).await else {
-        panic!("not throttled")
-    };
+    let SubjectError::Throttled { pause, .. } = met(429, &[], body).await else { panic!("not throttled") };
     assert_eq!(pause, Duration::from_secs(1));
     let SubjectError::Throttled { pause, .. } = met(429, &[("retry-after", "7")], body).await else {
         panic!("not throttled")
@@ -169,10 +138,7 @@ async fn throttling_pauses_the_node_for_all_and_as_long_as_it_asks() {
     let nodes = nodes(&url, None, None);
     for _ in 0..3 {
         let error = handle(Arc::clone(&nodes)).page(SeqNo::ZERO).await.unwrap_err();
-        assert!(
-            matches!(error, SubjectError::Throttled { pause, .. } if pause > Duration::from_secs(50)),
-            "{error:?}"
-        );
+        assert!(matches!(error, SubjectError::Throttled { pause, .. } if pause > Duration::from_secs(50)), "{error:?}");
     }
     assert_eq!(requests.lock().unwrap().len(), 1);
 }
@@ -182,10 +148,7 @@ async fn pruned_history_is_known_in_all_its_forms() {
     for (status, body) in [
         (410, error_body("version_pruned", "Ledger version(1) has been pruned")),
         (410, String::new()),
-        (
-            500,
-            error_body("internal_error", "First requested event is probably pruned."),
-        ),
+        (500, error_body("internal_error", "First requested event is probably pruned.")),
     ] {
         let error = met(status, &[], &body).await;
         assert!(matches!(error, SubjectError::Pruned(_)), "{status}: {error:?}");
@@ -195,43 +158,15 @@ async fn pruned_history_is_known_in_all_its_forms() {
 #[tokio::test]
 async fn what_asking_again_cannot_mend_is_refused_with_a_remedy() {
     for (status, headers, body, remedy) in [
-        (
-            404,
-            vec![],
-            error_body("resource_not_found", "Resource not found"),
-            "MARKETS",
-        ),
+        (404, vec![], error_body("resource_not_found", "Resource not found"), "MARKETS"),
         (404, vec![], error_body("web_framework_error", "not found"), "/v1"),
-        (
-            400,
-            vec![],
-            error_body("invalid_input", "not an EventHandle"),
-            "MARKETS",
-        ),
-        (
-            401,
-            vec![],
-            "Unauthorized: API key not found".to_owned(),
-            "NODE_API_KEY",
-        ),
-        (
-            500,
-            vec![],
-            error_body("internal_error", "Internal event index is not enabled"),
-            "NODE_URL",
-        ),
-        (
-            301,
-            vec![("location", "https://elsewhere/v1")],
-            String::new(),
-            "set NODE_URL to where",
-        ),
+        (400, vec![], error_body("invalid_input", "not an EventHandle"), "MARKETS"),
+        (401, vec![], "Unauthorized: API key not found".to_owned(), "NODE_API_KEY"),
+        (500, vec![], error_body("internal_error", "Internal event index is not enabled"), "NODE_URL"),
+        (301, vec![("location", "https://elsewhere/v1")], String::new(), "set NODE_URL to where"),
     ] {
         let error = met(status, &headers, &body).await;
-        assert!(
-            matches!(&error, SubjectError::Refused(said) if said.contains(remedy)),
-            "{status}: {error:?}"
-        );
+        assert!(matches!(&error, SubjectError::Refused(said) if said.contains(remedy)), "{status}: {error:?}");
     }
 }
 
@@ -241,19 +176,11 @@ async fn the_archive_is_asked_for_pruned_history_and_never_gets_the_key() {
     let body = format!(r#"{{"message":"pruned","error_code":"version_pruned","archival_endpoint":"{archive}"}}"#);
     let (url, requests) = answering(410, &[], &body).await;
     for configured in [Some(archive.as_str()), None] {
-        let page = handle(nodes(&url, Some("s3cret"), configured))
-            .page(SeqNo::ZERO)
-            .await
-            .unwrap();
+        let page = handle(nodes(&url, Some("s3cret"), configured)).page(SeqNo::ZERO).await.unwrap();
         assert!(page.events.is_empty());
     }
     let key = |requests: &Mutex<Vec<Request>>| {
-        requests
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(_, headers)| headers.get("authorization").cloned())
-            .collect::<Vec<_>>()
+        requests.lock().unwrap().iter().map(|(_, headers)| headers.get("authorization").cloned()).collect::<Vec<_>>()
     };
     assert_eq!(key(&requests), vec![Some("Bearer s3cret".parse().unwrap()); 2]);
     assert_eq!(key(&asked), vec![None; 2]);
@@ -261,17 +188,9 @@ async fn the_archive_is_asked_for_pruned_history_and_never_gets_the_key() {
 
 #[tokio::test]
 async fn another_node_answers_for_one_that_does_not() {
-    let (good, _) = answering(
-        200,
-        &[("x-aptos-chain-id", "2"), ("x-aptos-ledger-version", "77")],
-        "[]",
-    )
-    .await;
+    let (good, _) = answering(200, &[("x-aptos-chain-id", "2"), ("x-aptos-ledger-version", "77")], "[]").await;
     let (bad, _) = answering(503, &[], "").await;
-    let page = handle(nodes(&format!("{bad},{good}"), None, None))
-        .page(SeqNo::ZERO)
-        .await
-        .unwrap();
+    let page = handle(nodes(&format!("{bad},{good}"), None, None)).page(SeqNo::ZERO).await.unwrap();
     assert_eq!(page.ledger.chain_id, Some(2));
 }
 
@@ -284,11 +203,7 @@ async fn an_answer_from_an_older_ledger_is_marked() {
         async move { ([("x-aptos-ledger-version", version)], "[]") }
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let subject = handle(nodes(
-        &format!("http://{}/v1", listener.local_addr().unwrap()),
-        None,
-        None,
-    ));
+    let subject = handle(nodes(&format!("http://{}/v1", listener.local_addr().unwrap()), None, None));
     tokio::spawn(async move { axum::serve(listener, app).await });
     for expected in [false, true, false] {
         assert_eq!(subject.page(SeqNo::ZERO).await.unwrap().ledger.behind, expected);
@@ -328,12 +243,6 @@ async fn real_answers_are_read() {
     let gone = std::fs::read_to_string(folder.join("gateway/pruned_410_gateway_body.json")).unwrap();
     // It names an archive that cannot be reached from here: then the pruned start is what is told.
     let (url, _) = answering(410, &[], &gone.replace("https://archive", "http://127.0.0.1:1/archive")).await;
-    let error = handle(nodes(&url, None, Some("http://127.0.0.1:1/v1")))
-        .page(SeqNo::ZERO)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(&error, SubjectError::Unreachable(said) if said.contains("has been pruned")),
-        "{error:?}"
-    );
+    let error = handle(nodes(&url, None, Some("http://127.0.0.1:1/v1"))).page(SeqNo::ZERO).await.unwrap_err();
+    assert!(matches!(&error, SubjectError::Unreachable(said) if said.contains("has been pruned")), "{error:?}");
 }

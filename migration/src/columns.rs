@@ -15,22 +15,12 @@ impl Columns {
         let backend = manager.get_database_backend();
         let mut collation = "";
         if backend == DbBackend::MySql {
-            let version = manager
-                .get_connection()
-                .query_one_raw(sea_orm_migration::sea_orm::Statement::from_string(
-                    backend,
-                    "SELECT version() AS version",
-                ));
-            let version: String = version
-                .await?
-                .map(|row| row.try_get("", "version"))
-                .transpose()?
-                .unwrap_or_default();
-            collation = if version.contains("MariaDB") {
-                "utf8mb4_nopad_bin"
-            } else {
-                "utf8mb4_0900_bin"
-            };
+            let version = manager.get_connection().query_one_raw(sea_orm_migration::sea_orm::Statement::from_string(
+                backend,
+                "SELECT version() AS version",
+            ));
+            let version: String = version.await?.map(|row| row.try_get("", "version")).transpose()?.unwrap_or_default();
+            collation = if version.contains("MariaDB") { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" };
         }
         Ok(Self { backend, collation })
     }
@@ -122,9 +112,7 @@ impl Columns {
         }
         manager.create_table(table).await?;
         for columns in indexes {
-            manager
-                .create_index(index(columns).table(name).if_not_exists().take())
-                .await?;
+            manager.create_index(index(columns).table(name).if_not_exists().take()).await?;
         }
         Ok(())
     }

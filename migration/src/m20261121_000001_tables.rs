@@ -22,9 +22,7 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in TABLES {
-            manager
-                .drop_table(Table::drop().table(table).if_exists().take())
-                .await?;
+            manager.drop_table(Table::drop().table(table).if_exists().take()).await?;
         }
         Ok(())
     }
@@ -144,13 +142,7 @@ async fn orders(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbErr> {
         .col(ColumnDef::new("closed_version").big_integer());
     last(&mut table, c);
     // Floor price of a collection; open listings of a token.
-    c.create(
-        manager,
-        table,
-        "orders",
-        &[&["collection_id", "status", "price"], &["token_id", "status"]],
-    )
-    .await
+    c.create(manager, table, "orders", &[&["collection_id", "status", "price"], &["token_id", "status"]]).await
 }
 
 async fn offers(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbErr> {
@@ -176,13 +168,7 @@ async fn offers(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbErr> {
         .col(ColumnDef::new("closed_version").big_integer());
     last(&mut table, c);
     // Best offer for a token, and for a collection.
-    c.create(
-        manager,
-        table,
-        "offers",
-        &[&["token_id", "status"], &["collection_id", "status"]],
-    )
-    .await
+    c.create(manager, table, "offers", &[&["token_id", "status"], &["collection_id", "status"]]).await
 }
 
 async fn activities(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbErr> {
@@ -209,13 +195,7 @@ async fn activities(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbEr
         .col(c.time("occurred_at"))
         .primary_key(Index::create().col("observer").col("seq_no"));
     // The events of one order or offer, for late ones; somebody's sales.
-    c.create(
-        manager,
-        table,
-        "activities",
-        &[&["order_id"], &["offer_id"], &["from_address", "occurred_at"]],
-    )
-    .await
+    c.create(manager, table, "activities", &[&["order_id"], &["offer_id"], &["from_address", "occurred_at"]]).await
 }
 
 async fn items(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbErr> {
@@ -252,6 +232,5 @@ async fn items(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbErr> {
         .col(c.time("updated_at").not_null())
         .primary_key(Index::create().col("token_id").col("property_version"));
     // What somebody owns; what a collection holds.
-    c.create(manager, table, "tokens", &[&["owner"], &["collection_id"]])
-        .await
+    c.create(manager, table, "tokens", &[&["owner"], &["collection_id"]]).await
 }

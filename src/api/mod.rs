@@ -19,11 +19,7 @@ pub async fn serve(config: Config, stop: CancellationToken) {
     let Some(listen) = config.listen else { return };
     let routes = Router::new().route("/healthz", get(async || "ok\n"));
     let served = match TcpListener::bind(listen).await {
-        Ok(listener) => {
-            axum::serve(listener, routes)
-                .with_graceful_shutdown(stop.cancelled_owned())
-                .await
-        }
+        Ok(listener) => axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await,
         Err(error) => Err(error),
     };
     if let Err(error) = served {

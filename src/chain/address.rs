@@ -20,11 +20,7 @@ impl Address {
     #[must_use]
     pub fn in_type(&self) -> String {
         let special = self.0[..31].iter().all(|byte| *byte == 0) && self.0[31] < 16;
-        if special {
-            format!("{:#x}", self.0[31])
-        } else {
-            self.to_string()
-        }
+        if special { format!("{:#x}", self.0[31]) } else { self.to_string() }
     }
 }
 
@@ -44,11 +40,7 @@ impl FromStr for Address {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let wrong = || {
-            ParseError(format!(
-                "expected an address (0x and 1 to 64 hex digits), found {text:?}"
-            ))
-        };
+        let wrong = || ParseError(format!("expected an address (0x and 1 to 64 hex digits), found {text:?}"));
         let digits = text.strip_prefix("0x").ok_or_else(wrong)?;
         if digits.is_empty() || digits.len() > 64 {
             return Err(wrong());
@@ -66,10 +58,7 @@ impl FromStr for Address {
 pub fn canonical_type(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for part in text.split_inclusive(['<', '>', ',', ' ']) {
-        match part
-            .split_once("::")
-            .map(|(head, rest)| (head.parse::<Address>(), rest))
-        {
+        match part.split_once("::").map(|(head, rest)| (head.parse::<Address>(), rest)) {
             Some((Ok(address), rest)) => {
                 out.push_str(&address.in_type());
                 out.push_str("::");
@@ -94,15 +83,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in [
-            "",
-            "0x",
-            "92d2",
-            "0xg",
-            "0x-1",
-            &format!("0x{}", "1".repeat(65)),
-            "0x1 ",
-        ] {
+        for text in ["", "0x", "92d2", "0xg", "0x-1", &format!("0x{}", "1".repeat(65)), "0x1 "] {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
         }
     }
@@ -110,14 +91,8 @@ mod tests {
     #[test]
     fn types_take_one_form() {
         let long = format!("0x{:0>64}", "92d");
-        assert_eq!(
-            canonical_type("0x0000001::aptos_coin::AptosCoin"),
-            "0x1::aptos_coin::AptosCoin"
-        );
-        assert_eq!(
-            canonical_type("0x92d::m::S<0x01::a::B, u64>"),
-            format!("{long}::m::S<0x1::a::B, u64>")
-        );
+        assert_eq!(canonical_type("0x0000001::aptos_coin::AptosCoin"), "0x1::aptos_coin::AptosCoin");
+        assert_eq!(canonical_type("0x92d::m::S<0x01::a::B, u64>"), format!("{long}::m::S<0x1::a::B, u64>"));
         assert_eq!(canonical_type("u64"), "u64");
     }
 }

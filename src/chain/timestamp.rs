@@ -13,10 +13,7 @@ impl Timestamp {
     /// The time so many microseconds after 1970, or nothing beyond the year 9999.
     #[must_use]
     pub fn from_micros(micros: u128) -> Option<Self> {
-        i64::try_from(micros)
-            .ok()
-            .filter(|micros| *micros <= Self::MAX.0)
-            .map(Self)
+        i64::try_from(micros).ok().filter(|micros| *micros <= Self::MAX.0).map(Self)
     }
 
     /// Microseconds since 1970; never negative.

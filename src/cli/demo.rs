@@ -36,19 +36,13 @@ pub struct Args {
 
 pub async fn run(args: Args, logs: &Logs) -> Outcome {
     if !args.rate.is_finite() || args.rate < 0.0 {
-        return Err(Failure::Setting(format!(
-            "--rate {}: expected events per second, 0 or more",
-            args.rate
-        )));
+        return Err(Failure::Setting(format!("--rate {}: expected events per second, 0 or more", args.rate)));
     }
     let (url, _folder) = database(&args.database)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let node_url = format!("http://{}/v1", listener.local_addr()?);
     let _guard = log_to_stdout(logs, args.database.secrets())?;
-    println!(
-        "A market is made up: {} events, seed {}. Its node: {node_url}",
-        args.events, args.seed
-    );
+    println!("A market is made up: {} events, seed {}. Its node: {node_url}", args.events, args.seed);
     println!("The database: {url}\n");
     let config = Config {
         seed: args.seed,
@@ -98,10 +92,7 @@ async fn watch(board: Arc<Board>, url: DatabaseUrl, ends: bool, cancel: Cancella
     while !cancel.is_cancelled() {
         let observers = board.snapshots();
         executed = observers.iter().map(|observer| observer.next.get()).sum();
-        known = observers
-            .iter()
-            .map(|observer| observer.counter.unwrap_or(observer.next).get())
-            .sum();
+        known = observers.iter().map(|observer| observer.counter.unwrap_or(observer.next).get()).sum();
         bar.set_length(known);
         bar.set_position(executed);
         if observers.iter().all(is_done) {
@@ -131,35 +122,17 @@ fn is_done(observer: &Snapshot) -> bool {
 
 async fn show(url: &DatabaseUrl) -> Outcome {
     let store = Store::connect(url).await?;
-    let open = Filter {
-        status: Some("listing".to_owned()),
-        limit: 8,
-        ..Filter::default()
-    };
+    let open = Filter { status: Some("listing".to_owned()), limit: 8, ..Filter::default() };
     println!(
         "Open orders, the newest:\n{}\n",
         table(&list::ORDERS, store.orders(&open).await?.iter().map(list::order))
     );
-    let sales = Filter {
-        kind: Some("fill_listing".to_owned()),
-        limit: 8,
-        ..Filter::default()
-    };
-    println!(
-        "Last sales:\n{}\n",
-        table(
-            &list::ACTIVITIES,
-            store.activities(&sales).await?.iter().map(list::activity)
-        )
-    );
+    let sales = Filter { kind: Some("fill_listing".to_owned()), limit: 8, ..Filter::default() };
+    println!("Last sales:\n{}\n", table(&list::ACTIVITIES, store.activities(&sales).await?.iter().map(list::activity)));
     let floors = store.floors(8).await?;
     let floors = floors.into_iter().map(|floor| {
         let price = list::money(floor.floor, floor.currency.as_deref());
-        vec![
-            floor.collection_name.unwrap_or_default(),
-            price,
-            floor.listings.to_string(),
-        ]
+        vec![floor.collection_name.unwrap_or_default(), price, floor.listings.to_string()]
     });
     println!(
         "Floor prices, collections with the most listings:\n{}\n",

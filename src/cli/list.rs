@@ -128,47 +128,23 @@ fn filter(what: What, options: &Options) -> Result<(Table, Filter), Failure> {
     };
     let with = |deals: Deals, base: Filter| -> Result<Filter, Failure> {
         let account = address("--account", deals.account.as_deref())?;
-        Ok(Filter {
-            market: deals.market,
-            token: id_or_name(deals.token.as_deref()),
-            account,
-            ..base
-        })
+        Ok(Filter { market: deals.market, token: id_or_name(deals.token.as_deref()), account, ..base })
     };
     let named = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
     Ok(match what {
         What::Orders { deals, status } => (
             Table::Orders,
-            Filter {
-                status: named(status.and_then(|status| status.to_possible_value())),
-                ..with(deals, base)?
-            },
+            Filter { status: named(status.and_then(|status| status.to_possible_value())), ..with(deals, base)? },
         ),
         What::Offers { deals, status } => (
             Table::Offers,
-            Filter {
-                status: named(status.and_then(|status| status.to_possible_value())),
-                ..with(deals, base)?
-            },
+            Filter { status: named(status.and_then(|status| status.to_possible_value())), ..with(deals, base)? },
         ),
-        What::Activities { deals, kind } => (
-            Table::Activities,
-            Filter {
-                kind,
-                ..with(deals, base)?
-            },
-        ),
+        What::Activities { deals, kind } => (Table::Activities, Filter { kind, ..with(deals, base)? }),
         What::Collections => (Table::Collections, base),
         What::Tokens { owner, token } => {
             let owner = address("--owner", owner.as_deref())?;
-            (
-                Table::Tokens,
-                Filter {
-                    owner,
-                    token: id_or_name(token.as_deref()),
-                    ..base
-                },
-            )
+            (Table::Tokens, Filter { owner, token: id_or_name(token.as_deref()), ..base })
         }
     })
 }
@@ -186,10 +162,7 @@ async fn list(store: &Store, what: Table, filter: &Filter, json: bool) -> Outcom
 fn print<T: Serialize>(json: bool, header: &[&str], rows: &[T], cells: fn(&T) -> Vec<String>) -> Outcome {
     if json {
         for row in rows {
-            println!(
-                "{}",
-                serde_json::to_string(row).map_err(|error| Failure::Failed(error.to_string()))?
-            );
+            println!("{}", serde_json::to_string(row).map_err(|error| Failure::Failed(error.to_string()))?);
         }
     } else {
         println!("{}", table(header, rows.iter().map(cells)));
@@ -198,16 +171,7 @@ fn print<T: Serialize>(json: bool, header: &[&str], rows: &[T], cells: fn(&T) ->
 }
 
 /// Column titles of [`order`].
-pub const ORDERS: [&str; 8] = [
-    "order",
-    "status",
-    "collection",
-    "token",
-    ">price",
-    ">left",
-    "seller",
-    "listed at",
-];
+pub const ORDERS: [&str; 8] = ["order", "status", "collection", "token", ">price", ">left", "seller", "listed at"];
 
 /// An order as a line.
 pub fn order(row: &orders::Model) -> Vec<String> {
@@ -223,15 +187,7 @@ pub fn order(row: &orders::Model) -> Vec<String> {
     ]
 }
 
-const OFFERS: [&str; 7] = [
-    "status",
-    "collection",
-    "token",
-    ">price",
-    ">left",
-    "offerer",
-    "opened at",
-];
+const OFFERS: [&str; 7] = ["status", "collection", "token", ">price", ">left", "offerer", "opened at"];
 
 fn offer(row: &offers::Model) -> Vec<String> {
     vec![
@@ -300,8 +256,7 @@ fn count(number: Option<Amount>) -> String {
 }
 
 fn time(time: Option<Timestamp>) -> String {
-    time.map(|time| crate::state::at(time).format("%Y-%m-%d %H:%M:%S").to_string())
-        .unwrap_or_default()
+    time.map(|time| crate::state::at(time).format("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default()
 }
 
 /// APT with its eight decimals; other coins in their smallest unit, as nobody here knows their decimals.
@@ -314,11 +269,7 @@ pub fn money(amount: Option<Amount>, currency: Option<&str>) -> String {
         Some("0x1::aptos_coin::AptosCoin") => {
             let decimals = format!("{:08}", amount % OCTAS);
             let decimals = decimals.trim_end_matches('0');
-            format!(
-                "{}{}{decimals} APT",
-                amount / OCTAS,
-                if decimals.is_empty() { "" } else { "." }
-            )
+            format!("{}{}{decimals} APT", amount / OCTAS, if decimals.is_empty() { "" } else { "." })
         }
         Some(other) => format!("{amount} {}", other.rsplit("::").next().unwrap_or(other)),
         None => amount.to_string(),
@@ -333,8 +284,5 @@ fn address(flag: &str, text: Option<&str>) -> Result<Option<String>, Failure> {
 
 /// An id may come trimmed, as the node writes it.
 fn id_or_name(text: Option<&str>) -> Option<String> {
-    text.map(|text| {
-        text.parse::<Address>()
-            .map_or_else(|_| text.to_owned(), |id| id.to_string())
-    })
+    text.map(|text| text.parse::<Address>().map_or_else(|_| text.to_owned(), |id| id.to_string()))
 }

@@ -48,10 +48,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
         Step::Status => {
             let migrations = store.migrations().await?.into_iter();
             let rows = migrations.map(|migration| {
-                vec![
-                    migration.name,
-                    if migration.applied { "applied" } else { "missing" }.to_owned(),
-                ]
+                vec![migration.name, if migration.applied { "applied" } else { "missing" }.to_owned()]
             });
             println!("{}", table(&["migration", "state"], rows));
         }

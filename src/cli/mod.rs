@@ -99,16 +99,8 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
         }
         Err(error) => {
             let text = error.render().to_string();
-            let line = text
-                .lines()
-                .take_while(|line| !line.is_empty())
-                .map(str::trim)
-                .collect::<Vec<_>>()
-                .join(" ");
-            return Err(Failure::Setting(format!(
-                "{} (see --help)",
-                line.trim_start_matches("error: ")
-            )));
+            let line = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
+            return Err(Failure::Setting(format!("{} (see --help)", line.trim_start_matches("error: "))));
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -140,24 +132,14 @@ fn with_default_command(arguments: impl Iterator<Item = OsString>) -> Vec<OsStri
 
 /// Logs of a command whose answer is the log itself.
 fn log_to_stdout(logs: &Logs, secrets: Vec<String>) -> Result<Option<WorkerGuard>, Failure> {
-    Ok(log::start(log::Config {
-        folder: Some(logs.folder()),
-        filter: logs.filter()?,
-        to_stderr: false,
-        secrets,
-    }))
+    Ok(log::start(log::Config { folder: Some(logs.folder()), filter: logs.filter()?, to_stderr: false, secrets }))
 }
 
 /// Logs of a command whose answer on stdout is for people or scripts: only what is wrong, on stderr.
 fn log_to_stderr(logs: &Logs, secrets: Vec<String>) -> Result<Option<WorkerGuard>, Failure> {
     logs.filter()?;
     let filter = tracing_subscriber::EnvFilter::new("warn");
-    Ok(log::start(log::Config {
-        folder: None,
-        filter,
-        to_stderr: true,
-        secrets,
-    }))
+    Ok(log::start(log::Config { folder: None, filter, to_stderr: true, secrets }))
 }
 
 /// Connects for a command that ends at once: what does not work now is an error.

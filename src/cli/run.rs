@@ -44,9 +44,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     }
     let cancel = until_signal()?;
     let board = Arc::new(Board::new(&prepared.markets));
-    ending_in_time(&cancel, work(prepared, board, cancel.clone()))
-        .await
-        .unwrap_or(Ok(()))
+    ending_in_time(&cancel, work(prepared, board, cancel.clone())).await.unwrap_or(Ok(()))
 }
 
 /// Checks all settings, before anything is touched.
@@ -68,13 +66,7 @@ pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
 
 /// Runs the worker until `cancel`, or until it is caught up if so asked.
 pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationToken) -> Outcome {
-    let Prepared {
-        url,
-        nodes,
-        markets,
-        config,
-        api,
-    } = prepared;
+    let Prepared { url, nodes, markets, config, api } = prepared;
     let serving = CancellationToken::new();
     let _stop_serving = serving.clone().drop_guard();
     tokio::spawn(api::serve(api, serving));
@@ -82,11 +74,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         return Ok(());
     };
     let store = store.map_err(|error| cannot_connect(&url, &error))?;
-    tracing::info!(
-        "database {url}; {} observers of {}",
-        markets.streams().count(),
-        names(&markets)
-    );
+    tracing::info!("database {url}; {} observers of {}", markets.streams().count(), names(&markets));
     let ready = async || {
         let applied = store.migrate_up().await?;
         if applied > 0 {
@@ -107,9 +95,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
     match &stopped[..] {
         [] => Ok(()),
         stopped => {
-            let reasons = stopped
-                .iter()
-                .map(|one| format!("{} had to stop: {}", one.observer, one.reason));
+            let reasons = stopped.iter().map(|one| format!("{} had to stop: {}", one.observer, one.reason));
             Err(Failure::Failed(reasons.collect::<Vec<_>>().join("\n       ")))
         }
     }
@@ -136,23 +122,11 @@ async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
 }
 
 fn names(markets: &Markets) -> String {
-    markets
-        .iter()
-        .map(|market| format!("{} at {}", market.name, market.address))
-        .collect::<Vec<_>>()
-        .join(", ")
+    markets.iter().map(|market| format!("{} at {}", market.name, market.address)).collect::<Vec<_>>().join(", ")
 }
 
 /// Host and process: tells workers on one database apart.
 fn worker_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!(
-        "{}:{}",
-        if host.trim().is_empty() {
-            "localhost"
-        } else {
-            host.trim()
-        },
-        std::process::id()
-    )
+    format!("{}:{}", if host.trim().is_empty() { "localhost" } else { host.trim() }, std::process::id())
 }

@@ -33,34 +33,23 @@ pub struct Args {
 pub async fn run(args: Args, logs: &Logs) -> Outcome {
     let _guard = log_to_stderr(logs, vec![])?;
     let wrong = |flag: &str, value: &str, remedy: &str| Failure::Setting(format!("{flag} {value}: {remedy}"));
-    let listen: SocketAddr = args.listen.parse().map_err(|_| {
-        wrong(
-            "--listen",
-            &args.listen,
-            "expected an address and a port, like 127.0.0.1:8090",
-        )
-    })?;
+    let listen: SocketAddr = args
+        .listen
+        .parse()
+        .map_err(|_| wrong("--listen", &args.listen, "expected an address and a port, like 127.0.0.1:8090"))?;
     if !args.rate.is_finite() || args.rate < 0.0 {
-        return Err(wrong(
-            "--rate",
-            &args.rate.to_string(),
-            "expected events per second, 0 or more",
-        ));
+        return Err(wrong("--rate", &args.rate.to_string(), "expected events per second, 0 or more"));
     }
     let config = Config {
         seed: args.seed,
         events: args.events,
         rate: args.rate,
         latency: config::duration("--latency", &args.latency)?,
-        faults: args
-            .fault
-            .parse()
-            .map_err(|error| wrong("--fault", &args.fault, &format!("{error}")))?,
+        faults: args.fault.parse().map_err(|error| wrong("--fault", &args.fault, &format!("{error}")))?,
         ends_at: None,
     };
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|error| wrong("--listen", &args.listen, &error.to_string()))?;
+    let listener =
+        TcpListener::bind(listen).await.map_err(|error| wrong("--listen", &args.listen, &error.to_string()))?;
     let node = Node::new(config);
     println!(
         "simulated node at http://{}/v1, {} events, ledger version {}",

@@ -1,5 +1,6 @@
 //! `status`: how far each observer is, and what it waits for.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -55,11 +56,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     store.require_schema().await?;
     loop {
         let overview = store.overview().await?;
-        let lines: Vec<_> = overview
-            .checkpoints
-            .iter()
-            .map(|checkpoint| Line::of(checkpoint, &overview))
-            .collect();
+        let lines: Vec<_> = overview.checkpoints.iter().map(|checkpoint| Line::of(checkpoint, &overview)).collect();
         let unexpected: i64 = overview.markets.iter().map(|market| market.unexpected).sum();
         if args.healthy {
             return healthy(&lines);
@@ -87,27 +84,20 @@ fn show(lines: &[Line], unexpected: i64) {
         println!("no observer has run on this database yet: start `event-worker run`");
         return;
     }
-    let header = [
-        "observer",
-        ">executed",
-        ">behind",
-        ">lag",
-        ">events/s",
-        ">ETA",
-        ">parked",
-        "state",
-        "cause",
-    ];
+    let header = ["observer", ">executed", ">behind", ">lag", ">events/s", ">ETA", ">parked", "state", "cause"];
     println!("{}", table(&header, lines.iter().map(Line::row)));
-    for line in lines {
-        if let Some(error) = line.error.as_ref().filter(|_| line.state != "following") {
-            println!("{}: {}", line.observer, shortened(error, 300));
+    let mut errors: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for line in lines.iter().filter(|line| line.state != "following") {
+        if let Some(error) = &line.error {
+            errors.entry(error).or_default().push(&line.observer);
         }
+    }
+    for (error, observers) in errors {
+        println!("{}: {}", observers.join(", "), shortened(error, 300));
+    }
+    for line in lines {
         if let Some(oldest) = line.oldest_parked {
-            println!(
-                "{}: {} events are parked in dead_letters, the oldest since {oldest}",
-                line.observer, line.parked
-            );
+            println!("{}: {} events are parked in dead_letters, the oldest since {oldest}", line.observer, line.parked);
         }
     }
     if unexpected > 0 {
@@ -121,10 +111,7 @@ fn healthy(lines: &[Line]) -> Outcome {
     if lines.is_empty() {
         return Err(Failure::Failed("no observer has run on this database yet".to_owned()));
     }
-    match lines
-        .iter()
-        .find(|line| line.state == "stopped" || line.state == "no worker")
-    {
+    match lines.iter().find(|line| line.state == "stopped" || line.state == "no worker") {
         None => Ok(()),
         Some(line) => Err(Failure::Failed(format!(
             "{}: {} {}",
@@ -142,9 +129,7 @@ impl Line {
         let alive = report.is_some_and(|report| seconds_since(report.updated_at) <= SILENT_AFTER);
         let live = report.filter(|report| alive && report.state != State::Ended.name());
         let executed = checkpoint.executed_seq_no;
-        let counter = report
-            .and_then(|report| report.counter)
-            .map(|counter| counter.max(executed + 1));
+        let counter = report.and_then(|report| report.counter).map(|counter| counter.max(executed + 1));
         let behind = counter.map(|counter| counter - executed - 1);
         let rate = live.map_or(0.0, |report| report.rate);
         Self {
@@ -173,9 +158,7 @@ impl Line {
             self.observer.clone(),
             self.executed.to_string(),
             number(self.behind),
-            self.lag
-                .and_then(|lag| u64::try_from(lag).ok())
-                .map_or("?".to_owned(), span),
+            self.lag.and_then(|lag| u64::try_from(lag).ok()).map_or("?".to_owned(), span),
             format!("{:.0}", self.rate),
             self.eta.map_or(String::new(), span),
             self.parked.to_string(),
@@ -207,13 +190,7 @@ impl Line {
 
 /// Nobody looks after it: then it lags at least as long as that has been so.
 fn lag(report: &observer_status::Model, alive: bool) -> Option<i64> {
-    report.lag_seconds.map(|lag| {
-        if alive {
-            lag
-        } else {
-            lag + seconds_since(report.updated_at)
-        }
-    })
+    report.lag_seconds.map(|lag| if alive { lag } else { lag + seconds_since(report.updated_at) })
 }
 
 fn seconds_since(time: Timestamp) -> i64 {

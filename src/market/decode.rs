@@ -41,9 +41,7 @@ impl Stream {
         let (item, standard) = event.item(self)?;
         let price = event.read(fields.price.as_ref(), value::amount)?;
         let quantity = event.read(fields.quantity.as_ref(), value::count)?;
-        let time = event
-            .read(fields.time.as_ref(), value::count)?
-            .map(|time| self.units.time.micros(time));
+        let time = event.read(fields.time.as_ref(), value::count)?.map(|time| self.units.time.micros(time));
         let decoded = MarketEvent {
             kind: self.kind,
             key: None,
@@ -103,15 +101,10 @@ impl Event<'_> {
     /// The value at `path` as `parse` reads it; `None` where the stream has no such field, or where it may be absent and is.
     fn read<T>(&self, path: Option<&Path>, parse: fn(&Value) -> Parsed<T>) -> Result<Option<T>, Refusal> {
         let Some(path) = path else { return Ok(None) };
-        let found = path
-            .names
-            .iter()
-            .try_fold(self.data, |value, name| value.get(name))
-            .filter(|value| !value.is_null());
+        let found =
+            path.names.iter().try_fold(self.data, |value, name| value.get(name)).filter(|value| !value.is_null());
         match found {
-            Some(value) => parse(value)
-                .map(Some)
-                .map_err(|reason| refusal(&path.to_string(), reason)),
+            Some(value) => parse(value).map(Some).map_err(|reason| refusal(&path.to_string(), reason)),
             None if path.optional => Ok(None),
             None => Err(refusal(&path.to_string(), "is missing".to_owned())),
         }
@@ -145,17 +138,11 @@ fn total(price: Option<Amount>, quantity: Option<Amount>) -> Result<Option<Amoun
         return Ok(None);
     };
     let total = price.times(quantity);
-    total.map(Some).ok_or_else(|| {
-        refusal(
-            "data",
-            format!("price {price} x quantity {quantity} is out of range of a u128"),
-        )
-    })
+    total
+        .map(Some)
+        .ok_or_else(|| refusal("data", format!("price {price} x quantity {quantity} is out of range of a u128")))
 }
 
 fn refusal(path: &str, reason: String) -> Refusal {
-    Refusal {
-        path: path.to_owned(),
-        reason,
-    }
+    Refusal { path: path.to_owned(), reason }
 }

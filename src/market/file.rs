@@ -73,15 +73,9 @@ impl Market {
 
     /// The market that `text` describes; `file` is for messages.
     pub fn parse(file: &str, text: &str, address: Option<Address>) -> Result<Self, MarketError> {
-        let wrong = |reason: String| MarketError::File {
-            file: file.to_owned(),
-            reason,
-        };
+        let wrong = |reason: String| MarketError::File { file: file.to_owned(), reason };
         let parsed: File = toml::from_str(text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
-        let own = parsed
-            .address
-            .parse()
-            .map_err(|error| wrong(format!("address: {error}")))?;
+        let own = parsed.address.parse().map_err(|error| wrong(format!("address: {error}")))?;
         parsed.market(address.unwrap_or(own)).map_err(wrong)
     }
 }
@@ -179,10 +173,7 @@ pub struct Path {
 impl From<String> for Path {
     fn from(text: String) -> Self {
         let path = text.strip_suffix('?').unwrap_or(&text);
-        Self {
-            names: path.split('.').map(str::to_owned).collect(),
-            optional: path.len() < text.len(),
-        }
+        Self { names: path.split('.').map(str::to_owned).collect(), optional: path.len() < text.len() }
     }
 }
 
@@ -259,11 +250,7 @@ impl File {
             market: Arc::clone(market),
             kind: entry.kind,
             order: u8::try_from(order).map_err(|_| "a market has at most 256 streams")?,
-            handle: Handle {
-                account,
-                resource: format!("{account}::{module}"),
-                field: entry.field.clone(),
-            },
+            handle: Handle { account, resource: format!("{account}::{module}"), field: entry.field.clone() },
             fields: entry.fields.clone(),
             key: key.clone(),
             units: self.units,
@@ -288,10 +275,7 @@ impl StreamEntry {
             }
             Subject::Collection => {
                 let named = fields.creator.is_some() && fields.collection_name.is_some();
-                needed.push((
-                    "collection (or creator and collection_name)",
-                    fields.collection.is_none() && !named,
-                ));
+                needed.push(("collection (or creator and collection_name)", fields.collection.is_none() && !named));
             }
             Subject::Token => needed.push(("token", fields.token.is_none())),
         }
@@ -341,12 +325,7 @@ mod tests {
                 "imart:create_token"
             ]
         );
-        assert!(
-            market.streams[0]
-                .handle
-                .resource
-                .ends_with("7a82a1::fixed_price_market::FixedMarketEvents")
-        );
+        assert!(market.streams[0].handle.resource.ends_with("f7e82a1::fixed_price_market::FixedMarketEvents"));
     }
 
     type Edit = fn(String) -> String;
@@ -354,39 +333,20 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let refused = |edit: fn(String) -> String| {
-            Market::parse("my.toml", &edit(BUILT_IN[0].1.to_owned()), None)
-                .unwrap_err()
-                .to_string()
+            Market::parse("my.toml", &edit(BUILT_IN[0].1.to_owned()), None).unwrap_err().to_string()
         };
         let cases: [(Edit, &str); 6] = [
-            (
-                |text| text.replace("seller = \"seller\", ", ""),
-                "place_listing needs the field seller",
-            ),
+            (|text| text.replace("seller = \"seller\", ", ""), "place_listing needs the field seller"),
             (|text| text.replace("listing_key = [\"id\"]", ""), "needs a key"),
-            (
-                |text| text.replace("name = \"delist\"", "name = \"list\""),
-                "two streams are named \"list\"",
-            ),
+            (|text| text.replace("name = \"delist\"", "name = \"list\""), "two streams are named \"list\""),
             (|text| text.replace("price = ", "prise = "), "unknown field `prise`"),
-            (
-                |text| text.replace("kind = \"place_listing\"", "kind = \"list\""),
-                "unknown variant `list`",
-            ),
+            (|text| text.replace("kind = \"place_listing\"", "kind = \"list\""), "unknown variant `list`"),
             (|text| text.replace("0x73", "73"), "address: expected an address"),
         ];
         for (edit, expected) in cases {
             let message = refused(edit);
-            assert!(
-                message.starts_with("market file my.toml: ") && message.contains(expected),
-                "{message}"
-            );
+            assert!(message.starts_with("market file my.toml: ") && message.contains(expected), "{message}");
         }
-        assert!(
-            Market::built_in("imartt", None)
-                .unwrap_err()
-                .to_string()
-                .contains("built in: imart")
-        );
+        assert!(Market::built_in("imartt", None).unwrap_err().to_string().contains("built in: imart"));
     }
 }

@@ -21,9 +21,7 @@ impl Markets {
             }
         }
         let streams = markets.iter().flat_map(|market| &market.streams);
-        let streams = streams
-            .map(|stream| (Arc::clone(&stream.observer), Arc::clone(stream)))
-            .collect();
+        let streams = streams.map(|stream| (Arc::clone(&stream.observer), Arc::clone(stream))).collect();
         Ok(Self { markets, streams })
     }
 

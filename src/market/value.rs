@@ -12,13 +12,10 @@ pub type Parsed<T> = Result<T, String>;
 /// A whole number: `"12"` or `12`.
 pub fn amount(value: &Value) -> Parsed<Amount> {
     match value {
-        Value::String(text) => text
-            .parse()
-            .map_err(|error: crate::chain::ParseError| error.to_string()),
-        Value::Number(number) => number
-            .to_string()
-            .parse()
-            .map_err(|error: crate::chain::ParseError| error.to_string()),
+        Value::String(text) => text.parse().map_err(|error: crate::chain::ParseError| error.to_string()),
+        Value::Number(number) => {
+            number.to_string().parse().map_err(|error: crate::chain::ParseError| error.to_string())
+        }
         other => Err(format!("expected a whole number, found {}", shown(other))),
     }
 }
@@ -41,13 +38,9 @@ pub fn property_version(value: &Value) -> Parsed<i64> {
 /// An address, alone or as an object (`{"inner": "0x.."}`).
 pub fn address(value: &Value) -> Parsed<Address> {
     match value {
-        Value::String(text) => text
-            .parse()
-            .map_err(|error: crate::chain::ParseError| error.to_string()),
+        Value::String(text) => text.parse().map_err(|error: crate::chain::ParseError| error.to_string()),
         Value::Object(fields) => match fields.get("inner") {
-            Some(Value::String(text)) => text
-                .parse()
-                .map_err(|error: crate::chain::ParseError| error.to_string()),
+            Some(Value::String(text)) => text.parse().map_err(|error: crate::chain::ParseError| error.to_string()),
             _ => Err(format!("expected an address, found {}", shown(value))),
         },
         other => Err(format!("expected an address, found {}", shown(other))),
@@ -76,18 +69,11 @@ pub fn coin_type(value: &Value) -> Parsed<String> {
         Value::Object(fields) => fields,
         other => return Err(format!("expected a TypeInfo, found {}", shown(other))),
     };
-    let part = |name: &str| {
-        fields
-            .get(name)
-            .ok_or_else(|| format!("expected a TypeInfo, {name} is missing"))
-    };
+    let part = |name: &str| fields.get(name).ok_or_else(|| format!("expected a TypeInfo, {name} is missing"));
     let account = address(part("account_address")?).map_err(|error| format!("account_address: {error}"))?;
     let module = hex_text(part("module_name")?).map_err(|error| format!("module_name: {error}"))?;
     let name = hex_text(part("struct_name")?).map_err(|error| format!("struct_name: {error}"))?;
-    Ok(storable(canonical_type(&format!(
-        "{}::{module}::{name}",
-        account.in_type()
-    ))))
+    Ok(storable(canonical_type(&format!("{}::{module}::{name}", account.in_type()))))
 }
 
 /// A key's part: a number in decimal, an address padded, any other text as it is.
@@ -100,10 +86,7 @@ pub fn identifier(value: &Value) -> Parsed<String> {
     }
     match text(value) {
         Ok(text) if !text.is_empty() => Ok(text),
-        _ => Err(format!(
-            "expected an id (a number, an address or a text), found {}",
-            shown(value)
-        )),
+        _ => Err(format!("expected an id (a number, an address or a text), found {}", shown(value))),
     }
 }
 
@@ -111,13 +94,7 @@ pub fn identifier(value: &Value) -> Parsed<String> {
 pub fn token(value: &Value) -> Parsed<(Item, Standard)> {
     let Some(data) = value.get("token_data_id") else {
         let address = address(value).map_err(|_| format!("expected a TokenId or an object, found {}", shown(value)))?;
-        return Ok((
-            Item {
-                token_id: Some(address.to_string()),
-                ..Item::default()
-            },
-            Standard::V2,
-        ));
+        return Ok((Item { token_id: Some(address.to_string()), ..Item::default() }, Standard::V2));
     };
     let part = |name: &str| data.get(name).ok_or_else(|| format!("token_data_id.{name} is missing"));
     let at = |name: &'static str| move |error: String| format!("token_data_id.{name}: {error}");
@@ -146,19 +123,12 @@ pub fn v1_collection(creator: Address, name: String) -> Item {
 
 /// Text as the chain has it, for ids.
 pub fn raw_text(value: &Value) -> Parsed<String> {
-    value
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| format!("expected a text, found {}", shown(value)))
+    value.as_str().map(str::to_owned).ok_or_else(|| format!("expected a text, found {}", shown(value)))
 }
 
 /// Text as every database can store it.
 pub fn storable(text: String) -> String {
-    if text.contains('\0') {
-        text.replace('\0', "\u{fffd}")
-    } else {
-        text
-    }
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
 fn hex_text(value: &Value) -> Parsed<String> {

@@ -14,12 +14,9 @@ pub struct Backoff {
 impl Default for Backoff {
     fn default() -> Self {
         // Jitter adds up to as much again.
-        let builder = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(50))
-            .with_max_delay(Duration::from_secs(15));
-        Self {
-            pauses: builder.with_factor(2.0).without_max_times().with_jitter().build(),
-        }
+        let builder =
+            ExponentialBuilder::new().with_min_delay(Duration::from_millis(50)).with_max_delay(Duration::from_secs(15));
+        Self { pauses: builder.with_factor(2.0).without_max_times().with_jitter().build() }
     }
 }
 

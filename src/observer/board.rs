@@ -133,11 +133,7 @@ impl Board {
     pub(super) fn caught_up(&self, index: usize) {
         let lane = &mut self.lanes()[index];
         if lane.shown.state != State::Following {
-            tracing::info!(
-                "{} is caught up: {} events executed",
-                lane.shown.observer,
-                lane.shown.next
-            );
+            tracing::info!("{} is caught up: {} events executed", lane.shown.observer, lane.shown.next);
         }
         lane.change(State::Following, Some(Cause::CaughtUp));
     }
@@ -162,12 +158,7 @@ impl Board {
     }
 
     pub(super) fn ended(&self) {
-        for lane in self
-            .lanes()
-            .iter_mut()
-            .filter(|lane| lane.shown.state != State::Stopped)
-        {
-            lane.shown.lag_seconds = lane.snapshot().lag_seconds;
+        for lane in self.lanes().iter_mut().filter(|lane| lane.shown.state != State::Stopped) {
             lane.change(State::Ended, None);
         }
     }
@@ -199,30 +190,18 @@ impl Lane {
         if (shown.state, shown.cause) == (state, cause) {
             return false;
         }
-        if shown.state == State::Waiting && state != State::Waiting {
-            tracing::info!(
-                "{} goes on after {} s",
-                shown.observer,
-                seconds_between(shown.since, now())
-            );
+        if shown.state == State::Waiting && matches!(state, State::CatchingUp | State::Following) {
+            tracing::info!("{} goes on after {} s", shown.observer, seconds_between(shown.since, now()));
         }
         (shown.state, shown.cause, shown.since) = (state, cause, now());
         true
     }
 
     fn snapshot(&self) -> Snapshot {
-        let lag = match self.shown.state {
-            State::Following => Some(0),
-            State::Ended => self.shown.lag_seconds,
-            State::Starting | State::CatchingUp | State::Waiting | State::Stopped => self
-                .executed_time
-                .zip(self.ledger_time)
-                .map(|(executed, ledger)| seconds_between(executed, ledger)),
-        };
-        Snapshot {
-            lag_seconds: lag,
-            ..self.shown.clone()
-        }
+        let at_the_end = self.shown.counter.is_some_and(|counter| counter <= self.shown.next);
+        let behind = || Some(seconds_between(self.executed_time?, self.ledger_time?));
+        let lag = if at_the_end { Some(0) } else { behind() };
+        Snapshot { lag_seconds: lag, ..self.shown.clone() }
     }
 }
 

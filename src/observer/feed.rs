@@ -79,10 +79,7 @@ impl<S: Subject> Feed<S> {
 
     /// Reads until `cancel`, until caught up if so configured, or until it has to stop.
     pub async fn run(mut self, cancel: CancellationToken) -> Option<Stopped> {
-        let end = cancel
-            .run_until_cancelled(self.read(&cancel))
-            .await
-            .unwrap_or(End::Cancelled);
+        let end = cancel.run_until_cancelled(self.read(&cancel)).await.unwrap_or(End::Cancelled);
         self.lane.idle();
         match end {
             End::Cancelled => None,
@@ -92,10 +89,7 @@ impl<S: Subject> Feed<S> {
             }
             End::Stopped(cause, reason) => {
                 self.board.stopped(self.index, cause, &reason);
-                Some(Stopped {
-                    observer: self.stream.observer.to_string(),
-                    reason,
-                })
+                Some(Stopped { observer: self.stream.observer.to_string(), reason })
             }
         }
     }
@@ -121,7 +115,7 @@ impl<S: Subject> Feed<S> {
         };
         self.check_chain(page.ledger)?;
         if page.events.is_empty() {
-            return self.end_of_stream(page.ledger, cancel).await;
+            return self.end_of_stream(page.ledger, true, cancel).await;
         }
         let good = page::continuing(&page.events, self.next, self.version);
         if good == 0 {
@@ -131,12 +125,16 @@ impl<S: Subject> Feed<S> {
         self.lagging_pages = 0;
         self.backoff.reset();
         self.board.reads(self.index, page.ledger.time);
-        let short = !page.full;
+        let (full, ledger) = (page.full, page.ledger);
         self.hand_over(page, good).await;
-        if short && self.following && !self.config.until_caught_up {
-            self.pause(cancel).await;
+        if full {
+            return Ok(());
         }
-        Ok(())
+        if self.following {
+            self.pause(cancel).await;
+            return Ok(());
+        }
+        self.end_of_stream(ledger, false, cancel).await
     }
 
     /// Another worker may have executed what we wanted to; or the writer gave up on this stream.
@@ -145,10 +143,10 @@ impl<S: Subject> Feed<S> {
         if let Some(reason) = position.failed {
             return Err(End::Stopped(Cause::Refused, reason));
         }
-        if position.next > self.next {
-            self.next = position.next;
-            self.version = None;
-            self.parked = 0;
+        if let Some(checkpoint) = position.elsewhere.filter(|checkpoint| checkpoint.next > self.next) {
+            self.next = checkpoint.next;
+            self.version = checkpoint.executed_version;
+            self.parked = checkpoint.parked_in_a_row;
         }
         Ok(())
     }
@@ -167,13 +165,7 @@ impl<S: Subject> Feed<S> {
         }
         let chain_id = page.ledger.chain_id;
         self.chain_id = chain_id.or(self.chain_id);
-        self.lane
-            .send(Slice {
-                stream: Arc::clone(&self.stream),
-                chain_id,
-                events,
-            })
-            .await;
+        self.lane.send(Slice { stream: Arc::clone(&self.stream), chain_id, events }).await;
     }
 
     fn decode(&mut self, raw: RawEvent) -> Executed {
@@ -212,32 +204,18 @@ impl<S: Subject> Feed<S> {
     async fn committed(&mut self, cancel: &CancellationToken) -> Step {
         self.lane.idle();
         let next = self.next;
-        let waiting = self
-            .lane
-            .position
-            .wait_for(|position| position.next >= next || position.failed.is_some());
-        let settled = cancel
-            .run_until_cancelled(waiting)
-            .await
-            .is_some_and(|position| position.is_ok());
-        if settled {
-            self.follow_the_writer()
-        } else {
-            Err(End::Cancelled)
-        }
+        let waiting = self.lane.position.wait_for(|position| position.next >= next || position.failed.is_some());
+        let settled = cancel.run_until_cancelled(waiting).await.is_some_and(|position| position.is_ok());
+        if settled { self.follow_the_writer() } else { Err(End::Cancelled) }
     }
 
-    /// An empty page: the end, a node that lags, or history that is gone. The handle's counter tells.
-    async fn end_of_stream(&mut self, ledger: Ledger, cancel: &CancellationToken) -> Step {
+    /// A short page is probably the end; an empty one is the end, a node that lags, or history that is gone. The handle's
+    /// counter tells.
+    async fn end_of_stream(&mut self, ledger: Ledger, empty: bool, cancel: &CancellationToken) -> Step {
+        const BEHIND: &str = "the node's ledger is behind what it has shown before";
         self.committed(cancel).await?;
         if ledger.behind {
-            return self
-                .wait(
-                    Cause::NodeBehind,
-                    "the node's ledger is behind what it has shown before",
-                    cancel,
-                )
-                .await;
+            return self.wait(Cause::NodeBehind, BEHIND, cancel).await;
         }
         let counter = match self.subject.counter().await {
             Ok(counter) => counter,
@@ -245,13 +223,10 @@ impl<S: Subject> Feed<S> {
         };
         self.check_chain(counter.ledger)?;
         if counter.ledger.behind {
-            return self
-                .wait(
-                    Cause::NodeBehind,
-                    "the node's ledger is behind what it has shown before",
-                    cancel,
-                )
-                .await;
+            return self.wait(Cause::NodeBehind, BEHIND, cancel).await;
+        }
+        if counter.next > self.next && !empty {
+            return Ok(());
         }
         if counter.next > self.next {
             return self.meet_missing(counter.next, ledger, cancel).await;
@@ -287,23 +262,12 @@ impl<S: Subject> Feed<S> {
                 self.next
             )));
         }
-        self.wait(
-            Cause::NodeBehind,
-            &format!("the node shows no event {} yet, of {counter}", self.next),
-            cancel,
-        )
-        .await
+        self.wait(Cause::NodeBehind, &format!("the node shows no event {} yet, of {counter}", self.next), cancel).await
     }
 
     async fn meet_reset(&mut self, counter: SeqNo, ledger: Ledger, cancel: &CancellationToken) -> Step {
         if ledger.version < self.version {
-            return self
-                .wait(
-                    Cause::NodeBehind,
-                    "the node's ledger is behind the last executed event",
-                    cancel,
-                )
-                .await;
+            return self.wait(Cause::NodeBehind, "the node's ledger is behind the last executed event", cancel).await;
         }
         Err(End::Stopped(
             Cause::Gap,
@@ -335,18 +299,14 @@ impl<S: Subject> Feed<S> {
         }
         Err(End::Stopped(
             Cause::Gap,
-            format!(
-                "gap: {found}, for {} s now; use another node (NODE_URL)",
-                GAP_PATIENCE.as_secs()
-            ),
+            format!("gap: {found}, for {} s now; use another node (NODE_URL)", GAP_PATIENCE.as_secs()),
         ))
     }
 
     /// Whether the node says that it no longer has what came before the next event.
     fn is_pruned(&self, ledger: Ledger) -> bool {
         let oldest = ledger.oldest_version.unwrap_or_default();
-        self.version
-            .map_or(oldest > Version::default(), |version| oldest > version)
+        self.version.map_or(oldest > Version::default(), |version| oldest > version)
     }
 
     fn pruned(what: &str) -> End {
@@ -395,8 +355,6 @@ impl<S: Subject> Feed<S> {
 
     async fn pause(&mut self, cancel: &CancellationToken) {
         self.lane.idle();
-        let _ = cancel
-            .run_until_cancelled(tokio::time::sleep(self.config.poll_interval))
-            .await;
+        let _ = cancel.run_until_cancelled(tokio::time::sleep(self.config.poll_interval)).await;
     }
 }

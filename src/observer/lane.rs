@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::chain::{ChainId, SeqNo, Version};
 use crate::market::Stream;
-use crate::state::{Executed, Slice};
+use crate::state::{Checkpoint, Executed, Slice};
 
 /// How much a feed may be ahead of the writer, in bytes of event data and overhead.
 const ROOM: usize = 1 << 20;
@@ -19,6 +19,8 @@ const OVERHEAD: usize = 600;
 pub(super) struct Position {
     /// Everything before has been committed, by whomever.
     pub next: SeqNo,
+    /// The checkpoint as it was found when it was last read: another worker may have moved it.
+    pub elsewhere: Option<Checkpoint>,
     /// Why nothing more will be.
     pub failed: Option<String>,
 }
@@ -55,12 +57,7 @@ pub(super) struct Lane {
 impl Sender {
     /// Sends `slice` once there is room.
     pub async fn send(&self, slice: Slice) {
-        let weight = slice
-            .events
-            .iter()
-            .map(|event| event.raw.data.len() + OVERHEAD)
-            .sum::<usize>()
-            .min(ROOM);
+        let weight = slice.events.iter().map(|event| event.raw.data.len() + OVERHEAD).sum::<usize>().min(ROOM);
         let permits = u32::try_from(weight).unwrap_or(u32::MAX);
         // Neither is ever closed while a feed lives but at the end of the program.
         if let Ok(permit) = Arc::clone(&self.room).acquire_many_owned(permits).await {
@@ -78,7 +75,7 @@ impl Lane {
     pub fn new(stream: &Arc<Stream>, next: SeqNo) -> Self {
         Self {
             stream: Arc::clone(stream),
-            position: watch::channel(Position { next, failed: None }).0,
+            position: watch::channel(Position { next, ..Position::default() }).0,
             busy: true,
             room: Arc::new(Semaphore::new(ROOM)),
             expected: next,
@@ -89,12 +86,7 @@ impl Lane {
     }
 
     pub fn sender(&self, index: usize, messages: mpsc::UnboundedSender<(usize, Message)>) -> Sender {
-        Sender {
-            index,
-            messages,
-            room: Arc::clone(&self.room),
-            position: self.position.subscribe(),
-        }
+        Sender { index, messages, room: Arc::clone(&self.room), position: self.position.subscribe() }
     }
 
     pub fn receive(&mut self, message: Message) {
@@ -106,8 +98,7 @@ impl Lane {
                 self.permits.push_back((slice.end(), permit));
                 // A feed may not know yet that another worker was faster.
                 let expected = self.expected;
-                self.events
-                    .extend(slice.events.into_iter().filter(|event| event.raw.seq_no >= expected));
+                self.events.extend(slice.events.into_iter().filter(|event| event.raw.seq_no >= expected));
             }
         }
     }
@@ -125,11 +116,7 @@ impl Lane {
     pub fn take(&mut self, horizon: Version) -> Option<Slice> {
         let count = self.events.partition_point(|event| event.raw.version <= horizon);
         let events: Vec<_> = self.events.drain(..count).collect();
-        (!events.is_empty()).then(|| Slice {
-            stream: Arc::clone(&self.stream),
-            chain_id: self.chain_id,
-            events,
-        })
+        (!events.is_empty()).then(|| Slice { stream: Arc::clone(&self.stream), chain_id: self.chain_id, events })
     }
 
     /// Everything before `next` is committed.
@@ -139,8 +126,13 @@ impl Lane {
         while self.permits.front().is_some_and(|(end, _)| *end <= next) {
             self.permits.pop_front();
         }
-        self.position
-            .send_modify(|position| position.next = position.next.max(next));
+        self.position.send_modify(|position| position.next = position.next.max(next));
+    }
+
+    /// The checkpoint has been read again.
+    pub fn found(&mut self, checkpoint: Checkpoint) {
+        self.settle(checkpoint.next);
+        self.position.send_modify(|position| position.elsewhere = Some(checkpoint));
     }
 
     /// Nothing more will be committed here.

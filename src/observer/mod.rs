@@ -110,10 +110,7 @@ pub async fn run<S: Subject>(
 
 /// The chain of the stored events: checkpoints of two chains cannot belong together.
 fn one_chain(checkpoints: &[Checkpoint]) -> Result<Option<ChainId>, StoreError> {
-    let mut chains: Vec<_> = checkpoints
-        .iter()
-        .filter_map(|checkpoint| checkpoint.chain_id)
-        .collect();
+    let mut chains: Vec<_> = checkpoints.iter().filter_map(|checkpoint| checkpoint.chain_id).collect();
     chains.dedup();
     match chains[..] {
         [] => Ok(None),

@@ -45,11 +45,7 @@ mod tests {
         ];
         for (page, expected) in cases {
             let events: Vec<_> = page.iter().map(|(seq_no, version)| event(*seq_no, *version)).collect();
-            assert_eq!(
-                continuing(&events, SeqNo::new(5).unwrap(), Version::new(49)),
-                expected,
-                "{page:?}"
-            );
+            assert_eq!(continuing(&events, SeqNo::new(5).unwrap(), Version::new(49)), expected, "{page:?}");
         }
         assert_eq!(continuing(&[event(5, 48)], SeqNo::new(5).unwrap(), Version::new(49)), 0);
     }

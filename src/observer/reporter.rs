@@ -58,11 +58,7 @@ impl Speed {
         /// The newest second's share.
         const WEIGHT: f64 = 0.4;
         let now = Instant::now();
-        let (next, then, rate) = self
-            .before
-            .get(&observer.observer)
-            .copied()
-            .unwrap_or((observer.next, now, 0.0));
+        let (next, then, rate) = self.before.get(&observer.observer).copied().unwrap_or((observer.next, now, 0.0));
         let seconds = now.duration_since(then).as_secs_f64();
         let mut rate = rate;
         if seconds > 0.0 {
@@ -70,8 +66,7 @@ impl Speed {
             rate += WEIGHT * (f64::from(events) / seconds - rate);
         }
         rate = if rate < 0.05 { 0.0 } else { rate };
-        self.before
-            .insert(Arc::clone(&observer.observer), (observer.next, now, rate));
+        self.before.insert(Arc::clone(&observer.observer), (observer.next, now, rate));
         rate
     }
 
@@ -100,19 +95,9 @@ fn progress(snapshots: &[Snapshot], speed: &Speed) {
         return;
     }
     let executed: u64 = snapshots.iter().map(|observer| observer.next.get()).sum();
-    let known: u64 = snapshots
-        .iter()
-        .map(|observer| observer.counter.unwrap_or(observer.next).get())
-        .sum();
-    let waiting = snapshots
-        .iter()
-        .filter(|observer| matches!(observer.state, State::Waiting | State::Stopped))
-        .count();
-    let waiting = if waiting > 0 {
-        format!(", {waiting} observers do not get on")
-    } else {
-        String::new()
-    };
+    let known: u64 = snapshots.iter().map(|observer| observer.counter.unwrap_or(observer.next).get()).sum();
+    let waiting = snapshots.iter().filter(|observer| matches!(observer.state, State::Waiting | State::Stopped)).count();
+    let waiting = if waiting > 0 { format!(", {waiting} observers do not get on") } else { String::new() };
     tracing::info!(
         "catching up: {executed} of at least {known} events executed, {:.0} a second{waiting}",
         speed.total()

@@ -34,15 +34,7 @@ pub(super) struct Writer {
 impl Writer {
     pub fn new(store: Store, markets: Arc<Markets>, board: Arc<Board>, cancel: CancellationToken) -> Self {
         let (sender, messages) = mpsc::unbounded_channel();
-        Self {
-            store,
-            markets,
-            board,
-            cancel,
-            lanes: vec![],
-            messages,
-            sender: Some(sender),
-        }
+        Self { store, markets, board, cancel, lanes: vec![], messages, sender: Some(sender) }
     }
 
     /// A lane for `stream`, whose next event is `next`. Lanes are numbered as they are made.
@@ -105,18 +97,10 @@ impl Writer {
 
     /// What can be committed now: all lanes up to the version that every busy lane has reached.
     fn take(&mut self) -> Vec<Slice> {
-        let reached = self
-            .lanes
-            .iter()
-            .filter(|lane| lane.busy)
-            .filter_map(|lane| lane.versions().next_back())
-            .min();
+        let reached = self.lanes.iter().filter(|lane| lane.busy).filter_map(|lane| lane.versions().next_back()).min();
         let mut horizon = reached.unwrap_or_else(Version::max);
-        let mut versions: Vec<_> = self
-            .lanes
-            .iter()
-            .flat_map(|lane| lane.versions().take_while(|version| *version <= horizon))
-            .collect();
+        let mut versions: Vec<_> =
+            self.lanes.iter().flat_map(|lane| lane.versions().take_while(|version| *version <= horizon)).collect();
         if versions.len() > BATCH {
             horizon = *versions.select_nth_unstable(BATCH - 1).1;
         }
@@ -152,9 +136,7 @@ impl Writer {
             };
             match error.trouble() {
                 Trouble::Contended => tracing::debug!("the database let another transaction go first: {error}"),
-                Trouble::Away => self
-                    .board
-                    .database_waits(Cause::DatabaseUnreachable, &error.to_string()),
+                Trouble::Away => self.board.database_waits(Cause::DatabaseUnreachable, &error.to_string()),
                 Trouble::Lasting if matches!(error, StoreError::Moved(_)) => {
                     tracing::info!("{error}; going on from where it stands");
                 }
@@ -171,9 +153,7 @@ impl Writer {
                         break;
                     }
                     Err(error) if error.trouble() == Trouble::Lasting => return Err((slices, error)),
-                    Err(error) => self
-                        .board
-                        .database_waits(Cause::DatabaseUnreachable, &error.to_string()),
+                    Err(error) => self.board.database_waits(Cause::DatabaseUnreachable, &error.to_string()),
                 }
             }
         }
@@ -186,7 +166,8 @@ impl Writer {
         let mut left = vec![];
         for slice in slices {
             let observer = &slice.stream.observer;
-            let next = self.store.checkpoint(observer).await?.next;
+            let checkpoint = self.store.checkpoint(observer).await?;
+            let next = checkpoint.next;
             if next < slice.start() {
                 return Err(StoreError::Refused(format!(
                     "the checkpoint of {observer} went back from {} to {next}: was the database restored? Start the worker again",
@@ -194,6 +175,9 @@ impl Writer {
                 )));
             }
             self.settle(slice, next);
+            if let Some(index) = self.index(slice) {
+                self.lanes[index].found(checkpoint);
+            }
             let mut rest = slice.clone();
             rest.events.retain(|event| event.raw.seq_no >= next);
             left.extend((!rest.events.is_empty()).then_some(rest));
@@ -211,17 +195,12 @@ impl Writer {
 
     fn fail(&mut self, slice: &Slice, error: &StoreError) {
         if let Some(index) = self.index(slice).filter(|index| !self.lanes[*index].has_failed()) {
-            self.lanes[index].fail(format!(
-                "cannot store its events from seq no {}: {error}",
-                slice.start()
-            ));
+            self.lanes[index].fail(format!("cannot store its events from seq no {}: {error}", slice.start()));
         }
     }
 
     fn index(&self, slice: &Slice) -> Option<usize> {
-        self.lanes
-            .iter()
-            .position(|lane| lane.stream.observer == slice.stream.observer)
+        self.lanes.iter().position(|lane| lane.stream.observer == slice.stream.observer)
     }
 }
 

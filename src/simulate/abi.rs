@@ -22,13 +22,9 @@ const fn fields(stream: Stream) -> &'static [(&'static str, &'static str)] {
             TOKEN,
             ("locked_until_secs", "u64"),
         ],
-        Stream::Delist => &[
-            ("offer_id", "u64"),
-            ("seller", "address"),
-            ("timestamp", "u64"),
-            ("token_amount", "u64"),
-            TOKEN,
-        ],
+        Stream::Delist => {
+            &[("offer_id", "u64"), ("seller", "address"), ("timestamp", "u64"), ("token_amount", "u64"), TOKEN]
+        }
         Stream::Buy => &[
             COIN,
             ("offer_id", "u64"),
@@ -81,13 +77,7 @@ const fn fields(stream: Stream) -> &'static [(&'static str, &'static str)] {
             ("royalties", "vector<u64>"),
             ("maximum", "u64"),
         ],
-        Stream::CreateToken => &[
-            ("description", TEXT),
-            ("name", TEXT),
-            ("uri", TEXT),
-            ("creator", "address"),
-            TOKEN,
-        ],
+        Stream::CreateToken => &[("description", TEXT), ("name", TEXT), ("uri", TEXT), ("creator", "address"), TOKEN],
     }
 }
 
@@ -105,15 +95,9 @@ pub fn module(name: &str) -> Option<Value> {
     });
     let mut structs = vec![item(holder, &["key"], &handles.collect::<Vec<_>>())];
     for stream in &streams {
-        let fields = fields(*stream)
-            .iter()
-            .map(|(name, kind)| json!({"name": name, "type": kind}));
+        let fields = fields(*stream).iter().map(|(name, kind)| json!({"name": name, "type": kind}));
         let event_type = stream.event_type();
-        structs.push(item(
-            part(&event_type, 2),
-            &["drop", "store"],
-            &fields.collect::<Vec<_>>(),
-        ));
+        structs.push(item(part(&event_type, 2), &["drop", "store"], &fields.collect::<Vec<_>>()));
     }
     let abi = json!({"address": CONTRACT, "name": name, "friends": [], "exposed_functions": [], "structs": structs});
     Some(json!({"bytecode": "0xa11ceb0b060000000000", "abi": abi}))

@@ -96,11 +96,7 @@ impl Refusal {
             r#"{{"error_code":"{code}","message":{message},"hint":"{hint}","oldest_ledger_version":"{oldest}"}}"#
         );
         let status = StatusCode::GONE;
-        Self {
-            status,
-            body,
-            has_head: true,
-        }
+        Self { status, body, has_head: true }
     }
 
     fn new(status: StatusCode, code: &str, message: &str, has_head: bool) -> Self {
@@ -126,11 +122,7 @@ pub fn answer(outcome: Result<String, Refusal>, head: &Head) -> Response<Body> {
 /// The gateway's refusal of somebody who asks too much.
 pub fn too_many(says_when: bool) -> Response<Body> {
     let text = "Per anonymous IP rate limit exceeded. Limit: 50000 compute units per 300 seconds window.";
-    let mut response = plain(
-        StatusCode::TOO_MANY_REQUESTS,
-        "text/plain; charset=utf-8",
-        text.to_owned(),
-    );
+    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "text/plain; charset=utf-8", text.to_owned());
     if says_when {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1));
     }
@@ -147,8 +139,6 @@ pub fn unavailable() -> Response<Body> {
 fn plain(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -97,9 +97,7 @@ impl View<'_> {
     fn describe(&self, executed: &Executed, transaction: &mut Value) {
         let events = self.ledger.events_of(executed);
         let gas = 400 + 300 * events.len() + usize::from(events.len() > 2);
-        let function = events
-            .first()
-            .map_or("fixed_price_market::noop", |(stream, _)| stream.entry_function());
+        let function = events.first().map_or("fixed_price_market::noop", |(stream, _)| stream.entry_function());
         let signature = dice::hash(self.seed, TRANSACTION_HASH, executed.version + 1);
         transaction["type"] = "user_transaction".into();
         transaction["gas_used"] = gas.to_string().into();

@@ -23,17 +23,8 @@ pub struct Clock {
 impl Clock {
     /// `history` events at the usual pace, later ones at `rate` per second, or at the usual pace too where it is zero.
     pub fn new(seed: u64, history: u64, rate: f64, ends_at: Option<i64>) -> Self {
-        let live_step = if rate > 0.0 {
-            Some(Duration::try_from_secs_f64(1.0 / rate).unwrap_or(PACE))
-        } else {
-            None
-        };
-        let mut clock = Self {
-            seed,
-            genesis: GENESIS,
-            history,
-            live_step,
-        };
+        let live_step = if rate > 0.0 { Some(Duration::try_from_secs_f64(1.0 / rate).unwrap_or(PACE)) } else { None };
+        let mut clock = Self { seed, genesis: GENESIS, history, live_step };
         if let Some(end) = ends_at {
             clock.genesis = end - clock.usual(history.saturating_sub(1));
         }
@@ -53,19 +44,13 @@ impl Clock {
 
     /// How many events are due so long after the live part began.
     pub fn due(&self, elapsed: Duration) -> u64 {
-        let due = self
-            .live_step
-            .map_or(0, |step| elapsed.as_nanos() / step.as_nanos().max(1));
+        let due = self.live_step.map_or(0, |step| elapsed.as_nanos() / step.as_nanos().max(1));
         u64::try_from(due).unwrap_or(u64::MAX)
     }
 
     /// Microseconds after the first event: the pace, and a jitter shorter than it, so that time never runs back.
     fn usual(&self, event: u64) -> i64 {
-        let jitter = if event == 0 {
-            0
-        } else {
-            dice::roll(self.seed, 0xC10C, event) % 43_000_000
-        };
+        let jitter = if event == 0 { 0 } else { dice::roll(self.seed, 0xC10C, event) % 43_000_000 };
         i64::try_from(u128::from(event) * PACE.as_micros() + u128::from(jitter)).unwrap_or(i64::MAX / 4)
     }
 }

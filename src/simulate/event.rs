@@ -56,64 +56,32 @@ pub struct Sale<'a> {
 impl Sale<'_> {
     /// The listing opens.
     pub fn list(&self, locked_until_secs: i64) -> Event {
-        let Self {
-            offer_id,
-            seller,
-            price,
-            amount,
-            token_id,
-            now,
-            ..
-        } = self;
+        let Self { offer_id, seller, price, amount, token_id, now, .. } = self;
         let coin = self.coin.type_info();
         let data = format!(
             r#"{{"coin_type_info":{coin},"offer_id":"{offer_id}","price":"{price}","seller":"{seller}","timestamp":"{now}","token_amount":"{amount}","token_id":{token_id},"locked_until_secs":"{locked_until_secs}"}}"#
         );
-        Event {
-            stream: Stream::List,
-            data,
-        }
+        Event { stream: Stream::List, data }
     }
 
     /// The listing is taken back.
     pub fn delist(&self) -> Event {
-        let Self {
-            offer_id,
-            seller,
-            amount,
-            token_id,
-            now,
-            ..
-        } = self;
+        let Self { offer_id, seller, amount, token_id, now, .. } = self;
         let data = format!(
             r#"{{"offer_id":"{offer_id}","seller":"{seller}","timestamp":"{now}","token_amount":"{amount}","token_id":{token_id}}}"#
         );
-        Event {
-            stream: Stream::Delist,
-            data,
-        }
+        Event { stream: Stream::Delist, data }
     }
 
     /// Copies are bought.
     pub fn buy(&self, buyer: &str) -> Event {
-        let Self {
-            offer_id,
-            seller,
-            price,
-            amount,
-            token_id,
-            now,
-            ..
-        } = self;
+        let Self { offer_id, seller, price, amount, token_id, now, .. } = self;
         let coin = self.coin.type_info();
         let paid = price * u128::from(*amount);
         let data = format!(
             r#"{{"coin_type_info":{coin},"offer_id":"{offer_id}","price":"{price}","buyer":"{buyer}","seller":"{seller}","timestamp":"{now}","coin_amount":"{paid}","token_amount":"{amount}","token_id":{token_id}}}"#
         );
-        Event {
-            stream: Stream::Buy,
-            data,
-        }
+        Event { stream: Stream::Buy, data }
     }
 }
 
@@ -140,67 +108,32 @@ pub struct Bid<'a> {
 impl Bid<'_> {
     /// The offer opens.
     pub fn offer(&self) -> Event {
-        let Self {
-            event_id,
-            coin_owner,
-            per_token,
-            amount,
-            expiration_secs,
-            token_id,
-            now,
-            ..
-        } = self;
+        let Self { event_id, coin_owner, per_token, amount, expiration_secs, token_id, now, .. } = self;
         let coin = self.coin.type_info();
         let data = format!(
             r#"{{"coin_amount_per_token":"{per_token}","coin_owner":"{coin_owner}","coin_type_info":{coin},"event_id":"{event_id}","expiration_time":"{expiration_secs}","timestamp":"{now}","token_amount":"{amount}","token_id":{token_id}}}"#
         );
-        Event {
-            stream: Stream::Offer,
-            data,
-        }
+        Event { stream: Stream::Offer, data }
     }
 
     /// An owner of the token takes the coins; `ends` when nothing remains wanted.
     pub fn accept(&self, token_owner: &str, ends: bool) -> Event {
-        let Self {
-            event_id,
-            coin_owner,
-            per_token,
-            amount,
-            expiration_secs,
-            token_id,
-            now,
-            ..
-        } = self;
+        let Self { event_id, coin_owner, per_token, amount, expiration_secs, token_id, now, .. } = self;
         let coin = self.coin.type_info();
         let data = format!(
             r#"{{"is_offer_end":{ends},"token_id":{token_id},"coin_owner":"{coin_owner}","token_owner":"{token_owner}","token_amount":"{amount}","coin_amount_per_token":"{per_token}","timestamp":"{now}","event_id":"{event_id}","coin_type_info":{coin},"expiration_time":"{expiration_secs}"}}"#
         );
-        Event {
-            stream: Stream::AcceptOffer,
-            data,
-        }
+        Event { stream: Stream::AcceptOffer, data }
     }
 
     /// The offerer takes back what was not accepted.
     pub fn cancel(&self) -> Event {
-        let Self {
-            event_id,
-            coin_owner,
-            per_token,
-            amount,
-            token_id,
-            now,
-            ..
-        } = self;
+        let Self { event_id, coin_owner, per_token, amount, token_id, now, .. } = self;
         let coin = self.coin.type_info();
         let left = per_token * u128::from(*amount);
         let data = format!(
             r#"{{"coin_amount":"{left}","coin_owner":"{coin_owner}","coin_type_info":{coin},"event_id":"{event_id}","timestamp":"{now}","token_id":{token_id}}}"#
         );
-        Event {
-            stream: Stream::CancelOffer,
-            data,
-        }
+        Event { stream: Stream::CancelOffer, data }
     }
 }

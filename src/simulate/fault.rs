@@ -61,11 +61,8 @@ const MISHAPS: [(&str, Mishap); 7] = [
     ("stale", Mishap::Stale),
 ];
 
-const PRUNED_FORMS: [(&str, PrunedForm); 3] = [
-    ("pruned", PrunedForm::Gone),
-    ("pruned-500", PrunedForm::Internal),
-    ("pruned-empty", PrunedForm::Empty),
-];
+const PRUNED_FORMS: [(&str, PrunedForm); 3] =
+    [("pruned", PrunedForm::Gone), ("pruned-500", PrunedForm::Internal), ("pruned-empty", PrunedForm::Empty)];
 
 /// The faults of a node; none by default. Of a name given twice, and of the three forms of `pruned`, the last one counts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -153,10 +150,7 @@ impl Display for Faults {
         let chances = MISHAPS.iter().zip(self.chances).filter(|(_, chance)| *chance > 0.0);
         let mut words: Vec<String> = chances.map(|((name, _), chance)| format!("{name}:{chance}")).collect();
         if let Some((form, version)) = self.pruned {
-            let name = PRUNED_FORMS
-                .iter()
-                .find(|(_, known)| *known == form)
-                .map_or("pruned", |(name, _)| name);
+            let name = PRUNED_FORMS.iter().find(|(_, known)| *known == form).map_or("pruned", |(name, _)| name);
             words.push(format!("{name}:{version}"));
         }
         words.extend(self.gap.map(|seq_no| format!("gap:{seq_no}")));
@@ -168,9 +162,6 @@ impl Display for Faults {
 }
 
 fn names() -> String {
-    let all = MISHAPS
-        .iter()
-        .map(|(name, _)| *name)
-        .chain(PRUNED_FORMS.iter().map(|(name, _)| *name));
+    let all = MISHAPS.iter().map(|(name, _)| *name).chain(PRUNED_FORMS.iter().map(|(name, _)| *name));
     all.chain(["gap", "mistyped"]).collect::<Vec<_>>().join(", ")
 }

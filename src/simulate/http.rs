@@ -31,16 +31,7 @@ impl<'a> View<'a> {
     fn new(ledger: &'a Ledger, faults: &'a Faults, seed: u64, behind: u64) -> Self {
         let version = ledger.head().saturating_sub(behind);
         let oldest = faults.pruned().map_or(0, |(_, oldest)| oldest);
-        Self {
-            ledger,
-            faults,
-            seed,
-            head: Head {
-                version,
-                oldest,
-                timestamp: ledger.timestamp(version),
-            },
-        }
+        Self { ledger, faults, seed, head: Head { version, oldest, timestamp: ledger.timestamp(version) } }
     }
 
     /// Refuses what is about a version that is gone.
@@ -59,11 +50,9 @@ impl<'a> View<'a> {
             ["-", "healthy"] => Ok(r#"{"message":"aptos-node:ok"}"#.to_owned()),
             ["accounts", address] => Ok(self.account(&query::address(address)?)),
             ["accounts", address, "resources"] => self.resources(&query::address(address)?, query),
-            ["accounts", address, "resource", tag] => self.resource(
-                &query::address(address)?,
-                &query::struct_tag("resource_type", tag)?,
-                query,
-            ),
+            ["accounts", address, "resource", tag] => {
+                self.resource(&query::address(address)?, &query::struct_tag("resource_type", tag)?, query)
+            }
             ["accounts", address, "modules"] => Ok(chain::modules(&query::address(address)?)),
             ["accounts", address, "module", name] => self.module(&query::address(address)?, name),
             ["accounts", address, "events", number] => {
@@ -112,10 +101,9 @@ impl Node {
         let view = View::new(&ledger, &faults, self.config.seed, behind);
         let outcome = match segments.as_slice() {
             _ if mishap == Some(Mishap::Internal) => Err(Refusal::internal("Failed to get state view: DB is busy")),
-            _ if ![Method::GET, Method::HEAD].contains(method) => Err(Refusal::framework(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "request-method not allowed",
-            )),
+            _ if ![Method::GET, Method::HEAD].contains(method) => {
+                Err(Refusal::framework(StatusCode::METHOD_NOT_ALLOWED, "request-method not allowed"))
+            }
             ["v1"] | ["v1", ""] => view.route(&[], &Query("")),
             ["v1", rest @ ..] => view.route(rest, &Query(uri.query().unwrap_or_default())),
             _ => Err(Refusal::framework(StatusCode::NOT_FOUND, "not found")),
@@ -132,11 +120,7 @@ impl Node {
     fn draw(&self, faults: &Faults) -> (Option<Mishap>, u64) {
         let mut luck = lock(&self.luck);
         let mishap = faults.draw(&mut luck);
-        let behind = if mishap == Some(Mishap::Stale) {
-            luck.random_range(2_000..20_000)
-        } else {
-            0
-        };
+        let behind = if mishap == Some(Mishap::Stale) { luck.random_range(2_000..20_000) } else { 0 };
         (mishap, behind)
     }
 }

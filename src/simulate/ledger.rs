@@ -107,27 +107,20 @@ impl Ledger {
 
     /// The market's transaction of exactly that version.
     pub fn transaction(&self, version: u64) -> Option<&Executed> {
-        let at = self
-            .transactions
-            .binary_search_by_key(&version, |executed| executed.version)
-            .ok()?;
+        let at = self.transactions.binary_search_by_key(&version, |executed| executed.version).ok()?;
         self.transactions.get(at)
     }
 
     /// Chain time at a version: that of the market's last transaction up to there.
     pub fn timestamp(&self, version: u64) -> i64 {
-        let after = self
-            .transactions
-            .partition_point(|executed| executed.version <= version);
+        let after = self.transactions.partition_point(|executed| executed.version <= version);
         let last = self.transactions.get(after.saturating_sub(1));
         last.map_or(0, |executed| executed.timestamp)
     }
 
     /// Stream and sequence number of each event of a transaction, in the order of the chain.
     pub fn events_of(&self, executed: &Executed) -> &[(Stream, usize)] {
-        let next = self
-            .transactions
-            .partition_point(|other| other.version <= executed.version);
+        let next = self.transactions.partition_point(|other| other.version <= executed.version);
         let end = self.transactions.get(next).map_or(self.order.len(), |next| next.first);
         &self.order[executed.first..end]
     }

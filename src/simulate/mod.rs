@@ -66,14 +66,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            seed: 1,
-            events: 5_000,
-            rate: 0.0,
-            latency: Duration::ZERO,
-            faults: Faults::default(),
-            ends_at: None,
-        }
+        Self { seed: 1, events: 5_000, rate: 0.0, latency: Duration::ZERO, faults: Faults::default(), ends_at: None }
     }
 }
 
@@ -131,9 +124,7 @@ impl Node {
         let _until_served = serving.drop_guard();
         let routes = Router::new().fallback(http::handle).with_state(self);
         let service = routes.into_make_service_with_connect_info::<wire::Scissors>();
-        axum::serve(wire::Wire(listener), service)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await
+        axum::serve(wire::Wire(listener), service).with_graceful_shutdown(stop.cancelled_owned()).await
     }
 
     /// Appends that many events now, and the rest of the transaction that reaches the number.
@@ -152,9 +143,7 @@ impl Node {
     #[must_use]
     pub fn counters(&self) -> Vec<(String, u64)> {
         let ledger = read(&self.ledger);
-        Stream::ALL
-            .map(|stream| (stream.field().to_owned(), ledger.log(stream).data.len() as u64))
-            .into()
+        Stream::ALL.map(|stream| (stream.field().to_owned(), ledger.log(stream).data.len() as u64)).into()
     }
 
     /// The last version.

@@ -53,9 +53,7 @@ impl View<'_> {
         if limit == 0 {
             return Err(Refusal::invalid("Given limit value (0) must not be zero"));
         }
-        let stream = Stream::ALL
-            .into_iter()
-            .find(|stream| address == CONTRACT && stream.creation_number() == number);
+        let stream = Stream::ALL.into_iter().find(|stream| address == CONTRACT && stream.creation_number() == number);
         match stream {
             Some(stream) => self.page(stream, start, usize::from(limit.min(MOST))),
             None => Ok("[]".to_owned()),
@@ -66,9 +64,7 @@ impl View<'_> {
         let log = self.ledger.log(stream);
         let (counter, gone) = (log.counter(self.head.version), log.below(self.head.oldest));
         if let Some((form, oldest)) = self.faults.pruned()
-            && let Some(lost) = start
-                .and_then(|start| usize::try_from(start).ok())
-                .filter(|start| *start < gone)
+            && let Some(lost) = start.and_then(|start| usize::try_from(start).ok()).filter(|start| *start < gone)
         {
             return match form {
                 PrunedForm::Gone => {
@@ -84,17 +80,14 @@ impl View<'_> {
         }
         let first = Log::page(counter, start, limit).start.max(gone);
         let missing = self.faults.gap().filter(|_| stream == Stream::List);
-        let page = (first..counter)
-            .filter(|seq_no| Some(*seq_no as u64) != missing)
-            .take(limit);
+        let page = (first..counter).filter(|seq_no| Some(*seq_no as u64) != missing).take(limit);
         Ok(render(stream, log, page))
     }
 
     /// `/accounts/{address}/resource/{tag}`
     pub fn resource(&self, address: &str, tag: &str, query: &Query<'_>) -> Result<String, Refusal> {
         let version = self.asked_version(query)?;
-        self.find_resource(address, tag, version)
-            .ok_or_else(|| no_resource(address, tag, version))
+        self.find_resource(address, tag, version).ok_or_else(|| no_resource(address, tag, version))
     }
 
     /// `/accounts/{address}/resources`
@@ -102,9 +95,7 @@ impl View<'_> {
         let version = self.asked_version(query)?;
         let holders = [Stream::List, Stream::Offer, Stream::CreateCollection].map(handle);
         let tags = [ACCOUNT.to_owned()].into_iter().chain(holders);
-        let all: Vec<String> = tags
-            .filter_map(|tag| self.find_resource(address, &tag, version))
-            .collect();
+        let all: Vec<String> = tags.filter_map(|tag| self.find_resource(address, &tag, version)).collect();
         Ok(format!("[{}]", all.join(",")))
     }
 
@@ -145,12 +136,8 @@ impl View<'_> {
         if self.find_resource(address, tag, version).is_none() {
             return Err(no_resource(address, tag, version));
         }
-        let stream = Stream::ALL
-            .into_iter()
-            .find(|stream| handle(*stream) == tag && stream.field() == field);
-        let own = ACCOUNT_FIELDS
-            .into_iter()
-            .find(|(name, _)| tag == ACCOUNT && *name == field);
+        let stream = Stream::ALL.into_iter().find(|stream| handle(*stream) == tag && stream.field() == field);
+        let own = ACCOUNT_FIELDS.into_iter().find(|(name, _)| tag == ACCOUNT && *name == field);
         match (stream, own) {
             (Some(stream), _) => Ok(stream.creation_number()),
             (None, Some((_, Some(number)))) => Ok(number),

@@ -23,26 +23,20 @@ impl Query<'_> {
         let Some(text) = self.find(name) else { return Ok(None) };
         let number = text.parse().map_err(|error| {
             let kind = "(occurred while parsing \"optional<integer(uint16)>\")";
-            unreadable(&format!(
-                "parameter `{name}`: failed to parse \"integer(uint16)\": {error} {kind}"
-            ))
+            unreadable(&format!("parameter `{name}`: failed to parse \"integer(uint16)\": {error} {kind}"))
         })?;
         Ok(Some(number))
     }
 
     fn find(&self, name: &str) -> Option<String> {
         let pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
-        pairs
-            .filter(|(known, _)| *known == name)
-            .map(|(_, value)| decoded(value))
-            .next()
+        pairs.filter(|(known, _)| *known == name).map(|(_, value)| decoded(value)).next()
     }
 }
 
 /// A `U64` in a path.
 pub fn path_u64(name: &str, text: &str) -> Result<u64, Refusal> {
-    text.parse()
-        .map_err(|error| unreadable(&format!("path `{name}`: {}", not_u64(text, &error))))
+    text.parse().map_err(|error| unreadable(&format!("path `{name}`: {}", not_u64(text, &error))))
 }
 
 /// An address in a path, padded or not, in any case; as the node writes it: in lower case, without leading zeros.
@@ -76,9 +70,7 @@ pub fn struct_tag(name: &str, text: &str) -> Result<String, Refusal> {
         return Ok(format!("{holder}::{module}::{item}"));
     }
     let wrong = format!("invalid struct tag: {text}, expected token ColonColon, got EOF");
-    Err(unreadable(&format!(
-        "path `{name}`: failed to parse \"string(MoveStructTag)\": {wrong}"
-    )))
+    Err(unreadable(&format!("path `{name}`: failed to parse \"string(MoveStructTag)\": {wrong}")))
 }
 
 /// Percent-encoded text, decoded; what is no encoding stays as it is.
@@ -86,10 +78,7 @@ pub fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        let code = tail
-            .get(..2)
-            .filter(|_| *first == b'%')
-            .and_then(|code| std::str::from_utf8(code).ok());
+        let code = tail.get(..2).filter(|_| *first == b'%').and_then(|code| std::str::from_utf8(code).ok());
         if let Some(byte) = code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
             bytes.push(byte);
             rest = &tail[2..];

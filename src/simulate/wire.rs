@@ -49,13 +49,7 @@ impl Listener for Wire {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "could not set TCP_NODELAY");
         }
-        (
-            Line {
-                stream,
-                scissors: Scissors::default(),
-            },
-            address,
-        )
+        (Line { stream, scissors: Scissors::default() }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

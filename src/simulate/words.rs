@@ -66,11 +66,7 @@ pub const fn case_twin(number: u32) -> Option<u32> {
 /// The plain name of a collection; `serial` keeps a creator's collections apart.
 pub fn collection(theme: usize, serial: usize) -> String {
     let name = THEMES[theme % THEME_COUNT].0;
-    if serial == 0 {
-        name.to_owned()
-    } else {
-        format!("{name} {}", serial + 1)
-    }
+    if serial == 0 { name.to_owned() } else { format!("{name} {}", serial + 1) }
 }
 
 /// The category that a collection's creator chose.

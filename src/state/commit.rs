@@ -95,11 +95,7 @@ impl Store {
         for slice in slices {
             self.move_checkpoint(&writer, slice, now).await?;
         }
-        let events = || {
-            slices
-                .iter()
-                .flat_map(|slice| slice.events.iter().map(move |event| (&slice.stream, event)))
-        };
+        let events = || slices.iter().flat_map(|slice| slice.events.iter().map(move |event| (&slice.stream, event)));
         let batch: Vec<&Entry> = events().filter_map(|(_, event)| event.meaning.as_ref().ok()).collect();
         let rows = load::rows(transaction, &fold::keys(&batch)).await?;
         let late = fold::late(&batch, &rows);
@@ -107,24 +103,16 @@ impl Store {
         let changes = fold::fold(&batch, &rows, &history);
 
         let stored = events().map(|(stream, event)| {
-            let time = event
-                .meaning
-                .as_ref()
-                .map_or(event.raw.block_time, |entry| entry.event.time);
+            let time = event.meaning.as_ref().map_or(event.raw.block_time, |entry| entry.event.time);
             convert::event(&stream.observer, &event.raw, time, now)
         });
         writer.insert::<events::Entity>(stored.collect()).await?;
-        writer
-            .insert::<activities::Entity>(batch.iter().map(|entry| convert::activity(entry)).collect())
-            .await?;
+        writer.insert::<activities::Entity>(batch.iter().map(|entry| convert::activity(entry)).collect()).await?;
         let parked = events().filter_map(|(stream, event)| Some((stream, &event.raw, event.meaning.as_ref().err()?)));
         let parked = parked.map(|(stream, raw, why)| convert::dead_letter(&stream.observer, raw, why, now));
         writer.insert::<dead_letters::Entity>(parked.collect()).await?;
         self.write_changes(&writer, &rows, changes, now).await?;
-        Ok(Committed {
-            events: events().count(),
-            refolded: late.orders.len() + late.offers.len(),
-        })
+        Ok(Committed { events: events().count(), refolded: late.orders.len() + late.offers.len() })
     }
 
     /// Compare-and-set. It comes first, so that its row lock keeps a second worker on the same stream waiting here.
@@ -160,48 +148,26 @@ impl Store {
         let rows = changes.rows;
         let (known, new) = split(rows.orders, |id| before.orders.contains_key(id), convert::order_row);
         writer.insert::<orders::Entity>(new).await?;
-        writer
-            .replace::<orders::Entity>(known, &all_but(&[orders::Column::OrderId]))
-            .await?;
+        writer.replace::<orders::Entity>(known, &all_but(&[orders::Column::OrderId])).await?;
         let (known, new) = split(rows.offers, |id| before.offers.contains_key(id), convert::offer_row);
         writer.insert::<offers::Entity>(new).await?;
-        writer
-            .replace::<offers::Entity>(known, &all_but(&[offers::Column::OfferId]))
-            .await?;
-        let (known, new) = split(
-            rows.tokens,
-            |key| before.tokens.contains_key(key),
-            |token| convert::token_row(token, now),
-        );
+        writer.replace::<offers::Entity>(known, &all_but(&[offers::Column::OfferId])).await?;
+        let (known, new) =
+            split(rows.tokens, |key| before.tokens.contains_key(key), |token| convert::token_row(token, now));
         writer.insert::<tokens::Entity>(new).await?;
         writer
-            .replace::<tokens::Entity>(
-                known,
-                &all_but(&[tokens::Column::TokenId, tokens::Column::PropertyVersion]),
-            )
+            .replace::<tokens::Entity>(known, &all_but(&[tokens::Column::TokenId, tokens::Column::PropertyVersion]))
             .await?;
-        let (known, new) = split(
-            rows.collections,
-            |id| before.collections.contains_key(id),
-            |row| convert::collection_row(row, now),
-        );
+        let (known, new) =
+            split(rows.collections, |id| before.collections.contains_key(id), |row| convert::collection_row(row, now));
         writer.insert::<collections::Entity>(new).await?;
-        let imported = [
-            collections::Column::CollectionId,
-            collections::Column::Supply,
-            collections::Column::Metadata,
-        ];
-        writer
-            .replace::<collections::Entity>(known, &all_but(&imported))
-            .await?;
+        let imported = [collections::Column::CollectionId, collections::Column::Supply, collections::Column::Metadata];
+        writer.replace::<collections::Entity>(known, &all_but(&imported)).await?;
         for (market, more) in changes.unexpected {
             let mut update = Query::update();
             update
                 .table(markets::Entity)
-                .value(
-                    markets::Column::Unexpected,
-                    Expr::col(markets::Column::Unexpected).add(more),
-                )
+                .value(markets::Column::Unexpected, Expr::col(markets::Column::Unexpected).add(more))
                 .and_where(Expr::col(markets::Column::Market).eq(&*market));
             writer.execute(self.backend.build(&update)).await?;
         }
@@ -221,7 +187,5 @@ fn split<K: Ord, T, M>(
 }
 
 fn all_but<C: Iterable + IdenStatic>(columns: &[C]) -> Vec<C> {
-    C::iter()
-        .filter(|column| columns.iter().all(|other| other.as_str() != column.as_str()))
-        .collect()
+    C::iter().filter(|column| columns.iter().all(|other| other.as_str() != column.as_str())).collect()
 }

@@ -157,12 +157,7 @@ pub(super) fn order(row: orders::Model) -> Result<Order> {
         closed_at: row.closed_at,
         listed_version: row.listed_version.map(Version::from_column),
         closed_version: row.closed_version.map(Version::from_column),
-        last: last(
-            row.last_version,
-            row.last_event_index,
-            row.last_observer,
-            row.last_seq_no,
-        ),
+        last: last(row.last_version, row.last_event_index, row.last_observer, row.last_seq_no),
         unexpected: row.unexpected.cast_unsigned(),
         order_id: row.order_id,
     })
@@ -226,12 +221,7 @@ pub(super) fn offer(row: offers::Model) -> Result<Offer> {
         closed_at: row.closed_at,
         opened_version: row.opened_version.map(Version::from_column),
         closed_version: row.closed_version.map(Version::from_column),
-        last: last(
-            row.last_version,
-            row.last_event_index,
-            row.last_observer,
-            row.last_seq_no,
-        ),
+        last: last(row.last_version, row.last_event_index, row.last_observer, row.last_seq_no),
         unexpected: row.unexpected.cast_unsigned(),
         offer_id: row.offer_id,
     })
@@ -260,15 +250,11 @@ pub(super) fn token_row(token: Token, now: Timestamp) -> tokens::Model {
 
 pub(super) fn token(row: tokens::Model) -> Result<Token> {
     let address = maybe("tokens.owner", row.owner.as_deref())?;
-    let since = row
-        .owner_version
-        .zip(row.owner_place)
-        .zip(row.owner_seq_no)
-        .map(|((version, place), seq_no)| Moment {
-            version: Version::from_column(version),
-            place,
-            seq_no: SeqNo::from_column(seq_no),
-        });
+    let since = row.owner_version.zip(row.owner_place).zip(row.owner_seq_no).map(|((version, place), seq_no)| Moment {
+        version: Version::from_column(version),
+        place,
+        seq_no: SeqNo::from_column(seq_no),
+    });
     Ok(Token {
         key: (row.token_id, row.property_version),
         collection_id: row.collection_id,
@@ -305,11 +291,7 @@ pub(super) fn collection(row: collections::Model) -> Result<Collection> {
         name: row.name,
         description: row.description,
         uri: row.uri,
-        standard: if row.standard == Standard::V2.name() {
-            Standard::V2
-        } else {
-            Standard::V1
-        },
+        standard: if row.standard == Standard::V2.name() { Standard::V2 } else { Standard::V1 },
         maximum: row.maximum,
         created_version: row.created_version.map(Version::from_column),
         collection_id: row.collection_id,
@@ -338,9 +320,7 @@ fn address(column: &str, text: &str) -> Result<Address> {
 }
 
 fn unreadable(column: &str, text: &str) -> StoreError {
-    StoreError::Refused(format!(
-        "{column} holds {text:?}, which event-worker never writes: restore the database"
-    ))
+    StoreError::Refused(format!("{column} holds {text:?}, which event-worker never writes: restore the database"))
 }
 
 fn index_column(index: Option<u32>) -> Option<i32> {

@@ -102,12 +102,14 @@ fn trouble(error: &DbErr) -> Trouble {
 
 /// The error with its remedy, where the code tells one. Never shows a URL or the statement's parameters.
 fn explained(error: &DbErr) -> String {
+    if matches!(error, DbErr::ConnectionAcquire(_)) {
+        return "no connection in time: check host and port of DATABASE_URL, that the server runs, and how busy it is"
+            .to_owned();
+    }
     let Some(sqlx) = sqlx_error(error) else {
         return error.to_string();
     };
-    let message = sqlx
-        .as_database_error()
-        .map_or_else(|| sqlx.to_string(), |error| error.message().to_owned());
+    let message = sqlx.as_database_error().map_or_else(|| sqlx.to_string(), |error| error.message().to_owned());
     let remedy = match code(sqlx).as_deref() {
         Some("1044" | "1045" | "28P01" | "28000") => "check user, password and grants of DATABASE_URL",
         Some("1049" | "3D000") => "create the database first, or correct its name in DATABASE_URL",
@@ -130,9 +132,5 @@ fn explained(error: &DbErr) -> String {
             _ => "",
         },
     };
-    if remedy.is_empty() {
-        message
-    } else {
-        format!("{message}: {remedy}")
-    }
+    if remedy.is_empty() { message } else { format!("{message}: {remedy}") }
 }

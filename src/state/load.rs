@@ -51,8 +51,7 @@ pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Resu
             .filter(collections::Column::CollectionId.is_in(ids))
             .order_by(collections::Column::CollectionId, Order::Asc);
         for row in query.lock_exclusive().all(transaction).await? {
-            rows.collections
-                .insert(row.collection_id.clone(), convert::collection(row)?);
+            rows.collections.insert(row.collection_id.clone(), convert::collection(row)?);
         }
     }
     Ok(rows)
@@ -79,9 +78,7 @@ async fn entries_of(
     markets: &Markets,
     which: Condition,
 ) -> Result<Vec<Entry>, StoreError> {
-    let query = events::Entity::find()
-        .join(JoinType::InnerJoin, events::Relation::Activity.def())
-        .filter(which);
+    let query = events::Entity::find().join(JoinType::InnerJoin, events::Relation::Activity.def()).filter(which);
     let mut entries = vec![];
     for row in query.all(transaction).await? {
         let (observer, raw) = convert::raw_event(row)?;
@@ -100,10 +97,7 @@ async fn entries_of(
 }
 
 fn token_keys(keys: Vec<TokenKey>) -> Condition {
-    let columns = Expr::tuple([
-        Expr::col(tokens::Column::TokenId),
-        Expr::col(tokens::Column::PropertyVersion),
-    ]);
+    let columns = Expr::tuple([Expr::col(tokens::Column::TokenId), Expr::col(tokens::Column::PropertyVersion)]);
     Condition::all().add(columns.in_tuples(keys))
 }
 

@@ -21,22 +21,13 @@ impl Store {
     /// All migrations that this program knows, oldest first. Refuses a database that is not ours or newer than we are.
     pub async fn migrations(&self) -> Result<Vec<Migration>, StoreError> {
         let applied = applied(&self.db).await?;
-        let known: Vec<_> = Migrator::migrations()
-            .iter()
-            .map(|migration| migration.name().to_owned())
-            .collect();
+        let known: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
         if let Some(newer) = applied.iter().find(|name| !known.contains(name)) {
             return Err(StoreError::Refused(format!(
                 "the database's schema is newer than this program: it has the migration {newer}; use the event-worker that made it, or a newer one"
             )));
         }
-        Ok(known
-            .into_iter()
-            .map(|name| Migration {
-                applied: applied.contains(&name),
-                name,
-            })
-            .collect())
+        Ok(known.into_iter().map(|name| Migration { applied: applied.contains(&name), name }).collect())
     }
 
     /// Refuses a database whose schema is not exactly this program's; for commands that only read.
@@ -52,12 +43,7 @@ impl Store {
 
     /// Applies what is missing; returns how many migrations that were. A schema up to date is only read.
     pub async fn migrate_up(&self) -> Result<usize, StoreError> {
-        let missing = self
-            .migrations()
-            .await?
-            .iter()
-            .filter(|migration| !migration.applied)
-            .count();
+        let missing = self.migrations().await?.iter().filter(|migration| !migration.applied).count();
         if missing > 0 {
             let transaction = self.locked().await?;
             // Another process may have been first: what is left to do is read again, under the lock.
@@ -69,12 +55,7 @@ impl Store {
 
     /// Takes back the newest `steps` migrations; returns how many were applied.
     pub async fn migrate_down(&self, steps: u32) -> Result<usize, StoreError> {
-        let applied = self
-            .migrations()
-            .await?
-            .iter()
-            .filter(|migration| migration.applied)
-            .count();
+        let applied = self.migrations().await?.iter().filter(|migration| migration.applied).count();
         if applied > 0 {
             let transaction = self.locked().await?;
             let result = Migrator::down(&transaction, Some(steps)).await;
@@ -97,9 +78,7 @@ impl Store {
             _ => None,
         };
         if let Some(lock) = lock {
-            transaction
-                .query_one_raw(Statement::from_string(self.backend, lock))
-                .await?;
+            transaction.query_one_raw(Statement::from_string(self.backend, lock)).await?;
         }
         Ok(transaction)
     }
@@ -111,9 +90,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         if self.backend == DbBackend::MySql {
             let release = "SELECT RELEASE_LOCK(CONCAT('event-worker migrate ', DATABASE()))";
-            transaction
-                .query_one_raw(Statement::from_string(self.backend, release))
-                .await?;
+            transaction.query_one_raw(Statement::from_string(self.backend, release)).await?;
         }
         match result {
             Ok(()) => Ok(transaction.commit().await?),
@@ -148,11 +125,6 @@ async fn applied(db: &impl ConnectionTrait) -> Result<Vec<String>, StoreError> {
 }
 
 async fn names(db: &impl ConnectionTrait, query: &str) -> Result<Vec<String>, StoreError> {
-    let rows = db
-        .query_all_raw(Statement::from_string(db.get_database_backend(), query))
-        .await?;
-    Ok(rows
-        .iter()
-        .map(|row| row.try_get("", "name"))
-        .collect::<Result<_, _>>()?)
+    let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), query)).await?;
+    Ok(rows.iter().map(|row| row.try_get("", "name")).collect::<Result<_, _>>()?)
 }

@@ -56,10 +56,6 @@ impl Store {
 
     fn new(db: DatabaseConnection) -> Self {
         let backend = db.get_database_backend();
-        Self {
-            db,
-            backend,
-            recorder: None,
-        }
+        Self { db, backend, recorder: None }
     }
 }

@@ -1,5 +1,7 @@
 //! Where observers stand: checkpoints, and what workers report of themselves.
 
+use std::sync::Arc;
+
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -8,7 +10,7 @@ use super::entities::{checkpoints, dead_letters, markets, observer_status};
 use super::value::now;
 use super::{Store, StoreError, write};
 use crate::chain::{ChainId, SeqNo, Timestamp, Version};
-use crate::market::Markets;
+use crate::market::{Markets, Stream};
 
 /// An observer's stored position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +46,10 @@ impl Store {
     /// Makes sure that every stream has a checkpoint, and that the markets are the ones this database is about.
     pub async fn prepare(&self, markets: &Markets) -> Result<(), StoreError> {
         for market in markets.iter() {
-            let row = markets::Model {
-                market: market.name.to_string(),
-                address: market.address.to_string(),
-                unexpected: 0,
-            };
+            let row =
+                markets::Model { market: market.name.to_string(), address: market.address.to_string(), unexpected: 0 };
             // Setting the key to itself hides no other failure, unlike INSERT IGNORE.
-            self.upsert::<markets::Entity>(row, &[markets::Column::Market]).await?;
+            self.upsert::<markets::Entity>(vec![row], &[markets::Column::Market]).await?;
             let known = markets::Entity::find_by_id(&*market.name).one(&self.db).await?;
             if let Some(known) = known.filter(|known| known.address != market.address.to_string()) {
                 return Err(StoreError::Refused(format!(
@@ -59,44 +58,36 @@ impl Store {
                 )));
             }
         }
-        for stream in markets.streams() {
-            let row = checkpoints::Model {
-                observer: stream.observer.to_string(),
-                chain_id: None,
-                executed_seq_no: SeqNo::ZERO.executed(),
-                executed_version: None,
-                scanned_version: None,
-                events_total: 0,
-                updated_at: now(),
-            };
-            self.upsert::<checkpoints::Entity>(row, &[checkpoints::Column::Observer])
-                .await?;
-        }
-        Ok(())
+        let checkpoint = |stream: &Arc<Stream>| checkpoints::Model {
+            observer: stream.observer.to_string(),
+            chain_id: None,
+            executed_seq_no: SeqNo::ZERO.executed(),
+            executed_version: None,
+            scanned_version: None,
+            events_total: 0,
+            updated_at: now(),
+        };
+        let rows = markets.streams().map(checkpoint).collect();
+        self.upsert::<checkpoints::Entity>(rows, &[checkpoints::Column::Observer]).await
     }
 
-    /// Inserts `row`, or rewrites only the columns `update` of the one that is there.
-    async fn upsert<E>(&self, row: E::Model, update: &[E::Column]) -> Result<(), StoreError>
+    /// Inserts `rows`, or rewrites only the columns `update` of those that are there.
+    async fn upsert<E>(&self, rows: Vec<E::Model>, update: &[E::Column]) -> Result<(), StoreError>
     where
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel>,
     {
-        self.db
-            .execute_raw(write::upsert::<E>(self.backend, row, update)?)
-            .await?;
+        self.db.execute_raw(write::upsert::<E>(self.backend, rows, update)?).await?;
         Ok(())
     }
 
     /// Where `observer` stands. The truth, also after a lost answer to COMMIT.
     pub async fn checkpoint(&self, observer: &str) -> Result<Checkpoint, StoreError> {
-        let row = checkpoints::Entity::find_by_id(observer)
-            .one(&self.db)
-            .await?
-            .ok_or_else(|| {
-                StoreError::Refused(format!(
-                    "there is no checkpoint of {observer}: was the table emptied while the worker ran? Start it again"
-                ))
-            })?;
+        let row = checkpoints::Entity::find_by_id(observer).one(&self.db).await?.ok_or_else(|| {
+            StoreError::Refused(format!(
+                "there is no checkpoint of {observer}: was the table emptied while the worker ran? Start it again"
+            ))
+        })?;
         Ok(Checkpoint {
             chain_id: row.chain_id.and_then(|chain| ChainId::try_from(chain).ok()),
             next: SeqNo::after_executed(row.executed_seq_no),
@@ -119,32 +110,26 @@ impl Store {
             .into_tuple()
             .all(&self.db)
             .await?;
-        let run = parked
-            .iter()
-            .zip((0..=executed).rev())
-            .take_while(|(parked, expected)| *parked == expected);
+        let run = parked.iter().zip((0..=executed).rev()).take_while(|(parked, expected)| *parked == expected);
         Ok(run.count() as u64)
     }
 
     /// Stores what `status` shows in other processes.
     pub async fn report(&self, reports: Vec<ObserverReport>) -> Result<(), StoreError> {
         let now = now();
-        for report in reports {
-            let row = observer_status::Model {
-                observer: report.observer,
-                state: report.state,
-                cause: report.cause,
-                last_error: report.last_error,
-                rate: report.rate,
-                counter: report.counter.and_then(|counter| i64::try_from(counter).ok()),
-                lag_seconds: report.lag_seconds.and_then(|lag| i64::try_from(lag).ok()),
-                worker: report.worker,
-                since: report.since,
-                updated_at: now,
-            };
-            let update: Vec<_> = observer_status::Column::iter().skip(1).collect();
-            self.upsert::<observer_status::Entity>(row, &update).await?;
-        }
-        Ok(())
+        let row = |report: ObserverReport| observer_status::Model {
+            observer: report.observer,
+            state: report.state,
+            cause: report.cause,
+            last_error: report.last_error,
+            rate: report.rate,
+            counter: report.counter.and_then(|counter| i64::try_from(counter).ok()),
+            lag_seconds: report.lag_seconds.and_then(|lag| i64::try_from(lag).ok()),
+            worker: report.worker,
+            since: report.since,
+            updated_at: now,
+        };
+        let update: Vec<_> = observer_status::Column::iter().skip(1).collect();
+        self.upsert::<observer_status::Entity>(reports.into_iter().map(row).collect(), &update).await
     }
 }

@@ -66,26 +66,15 @@ impl Store {
             .group_by(dead_letters::Column::Observer)
             .into_model::<Parked>();
         Ok(Overview {
-            checkpoints: checkpoints::Entity::find()
-                .order_by_asc(checkpoints::Column::Observer)
-                .all(&self.db)
-                .await?,
+            checkpoints: checkpoints::Entity::find().order_by_asc(checkpoints::Column::Observer).all(&self.db).await?,
             reports: observer_status::Entity::find()
                 .all(&self.db)
                 .await?
                 .into_iter()
                 .map(|row| (row.observer.clone(), row))
                 .collect(),
-            parked: parked
-                .all(&self.db)
-                .await?
-                .into_iter()
-                .map(|row| (row.observer.clone(), row))
-                .collect(),
-            markets: markets::Entity::find()
-                .order_by_asc(markets::Column::Market)
-                .all(&self.db)
-                .await?,
+            parked: parked.all(&self.db).await?.into_iter().map(|row| (row.observer.clone(), row)).collect(),
+            markets: markets::Entity::find().order_by_asc(markets::Column::Market).all(&self.db).await?,
         })
     }
 
@@ -99,18 +88,10 @@ impl Store {
             .add_option(filter.market.as_deref().map(|market| Market.eq(market)))
             .add_option(filter.status.as_deref().map(|status| Status.eq(status)))
             .add_option(filter.creator.as_deref().map(|creator| Creator.eq(creator)))
-            .add_option(
-                filter
-                    .collection
-                    .as_deref()
-                    .map(|text| either(CollectionId, CollectionName, text)),
-            )
+            .add_option(filter.collection.as_deref().map(|text| either(CollectionId, CollectionName, text)))
             .add_option(filter.token.as_deref().map(|text| either(TokenId, TokenName, text)))
             .add_option(filter.account.as_deref().map(|text| either(Seller, Buyer, text)));
-        let query = orders::Entity::find()
-            .filter(which)
-            .order_by_desc(LastVersion)
-            .order_by_desc(LastSeqNo);
+        let query = orders::Entity::find().filter(which).order_by_desc(LastVersion).order_by_desc(LastSeqNo);
         Ok(query.limit(filter.limit).all(&self.db).await?)
     }
 
@@ -124,18 +105,10 @@ impl Store {
             .add_option(filter.market.as_deref().map(|market| Market.eq(market)))
             .add_option(filter.status.as_deref().map(|status| Status.eq(status)))
             .add_option(filter.creator.as_deref().map(|creator| Creator.eq(creator)))
-            .add_option(
-                filter
-                    .collection
-                    .as_deref()
-                    .map(|text| either(CollectionId, CollectionName, text)),
-            )
+            .add_option(filter.collection.as_deref().map(|text| either(CollectionId, CollectionName, text)))
             .add_option(filter.token.as_deref().map(|text| either(TokenId, TokenName, text)))
             .add_option(filter.account.as_deref().map(|text| either(Offerer, Acceptor, text)));
-        let query = offers::Entity::find()
-            .filter(which)
-            .order_by_desc(LastVersion)
-            .order_by_desc(LastSeqNo);
+        let query = offers::Entity::find().filter(which).order_by_desc(LastVersion).order_by_desc(LastSeqNo);
         Ok(query.limit(filter.limit).all(&self.db).await?)
     }
 
@@ -149,23 +122,10 @@ impl Store {
             .add_option(filter.market.as_deref().map(|market| Market.eq(market)))
             .add_option(filter.kind.as_deref().map(|kind| Kind.eq(kind)))
             .add_option(filter.creator.as_deref().map(|creator| Creator.eq(creator)))
-            .add_option(
-                filter
-                    .collection
-                    .as_deref()
-                    .map(|text| either(CollectionId, CollectionName, text)),
-            )
+            .add_option(filter.collection.as_deref().map(|text| either(CollectionId, CollectionName, text)))
             .add_option(filter.token.as_deref().map(|text| either(TokenId, TokenName, text)))
-            .add_option(
-                filter
-                    .account
-                    .as_deref()
-                    .map(|text| either(FromAddress, ToAddress, text)),
-            );
-        let query = activities::Entity::find()
-            .filter(which)
-            .order_by_desc(Version)
-            .order_by_desc(SeqNo);
+            .add_option(filter.account.as_deref().map(|text| either(FromAddress, ToAddress, text)));
+        let query = activities::Entity::find().filter(which).order_by_desc(Version).order_by_desc(SeqNo);
         Ok(query.limit(filter.limit).all(&self.db).await?)
     }
 
@@ -174,16 +134,8 @@ impl Store {
         use collections::Column::{CollectionId, Creator, Name};
         let which = Condition::all()
             .add_option(filter.creator.as_deref().map(|creator| Creator.eq(creator)))
-            .add_option(
-                filter
-                    .collection
-                    .as_deref()
-                    .map(|text| either(CollectionId, Name, text)),
-            );
-        let query = collections::Entity::find()
-            .filter(which)
-            .order_by_asc(Name)
-            .order_by_asc(CollectionId);
+            .add_option(filter.collection.as_deref().map(|text| either(CollectionId, Name, text)));
+        let query = collections::Entity::find().filter(which).order_by_asc(Name).order_by_asc(CollectionId);
         Ok(query.limit(filter.limit).all(&self.db).await?)
     }
 
@@ -193,18 +145,10 @@ impl Store {
         let which = Condition::all()
             .add_option(filter.creator.as_deref().map(|creator| Creator.eq(creator)))
             .add_option(filter.owner.as_deref().map(|owner| Owner.eq(owner)))
-            .add_option(
-                filter
-                    .collection
-                    .as_deref()
-                    .map(|text| either(CollectionId, CollectionName, text)),
-            )
+            .add_option(filter.collection.as_deref().map(|text| either(CollectionId, CollectionName, text)))
             .add_option(filter.token.as_deref().map(|text| either(TokenId, Name, text)));
-        let query = tokens::Entity::find()
-            .filter(which)
-            .order_by_asc(CollectionName)
-            .order_by_asc(Name)
-            .order_by_asc(TokenId);
+        let query =
+            tokens::Entity::find().filter(which).order_by_asc(CollectionName).order_by_asc(Name).order_by_asc(TokenId);
         Ok(query.limit(filter.limit).all(&self.db).await?)
     }
 

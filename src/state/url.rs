@@ -47,10 +47,7 @@ impl FromStr for DatabaseUrl {
             "mysql" | "mariadb" => DbBackend::MySql,
             "postgres" | "postgresql" => DbBackend::Postgres,
             "sqlite" => {
-                return Ok(Self {
-                    text: text.to_owned(),
-                    backend: DbBackend::Sqlite,
-                });
+                return Ok(Self { text: text.to_owned(), backend: DbBackend::Sqlite });
             }
             other => return Err(format!("unknown scheme {other:?}; {EXPECTED}")),
         };
@@ -63,9 +60,7 @@ impl FromStr for DatabaseUrl {
             return Err(format!("no database name; {EXPECTED}"));
         }
         // The driver knows MariaDB by the scheme of MySQL only.
-        let text = text
-            .strip_prefix("mariadb:")
-            .map_or_else(|| text.to_owned(), |rest| format!("mysql:{rest}"));
+        let text = text.strip_prefix("mariadb:").map_or_else(|| text.to_owned(), |rest| format!("mysql:{rest}"));
         Ok(Self { text, backend })
     }
 }
@@ -95,9 +90,7 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        let url: DatabaseUrl = "mysql://worker:s3cr%40t@db:3306/market?ssl-mode=REQUIRED"
-            .parse()
-            .unwrap();
+        let url: DatabaseUrl = "mysql://worker:s3cr%40t@db:3306/market?ssl-mode=REQUIRED".parse().unwrap();
         assert_eq!(url.to_string(), "mysql://worker:***@db:3306/market");
         assert_eq!(format!("{url:?}"), url.to_string());
     }

@@ -86,9 +86,7 @@ impl TryGetable for Amount {
                 Err(TryGetError::DbErr(_)) => String::try_get_by(row, index)?.parse().ok(),
             }
         };
-        number
-            .map(Self)
-            .ok_or_else(|| wrong(index, "a whole number up to u128"))
+        number.map(Self).ok_or_else(|| wrong(index, "a whole number up to u128"))
     }
 }
 
@@ -129,9 +127,7 @@ impl TryGetable for Timestamp {
     fn try_get_by<I: ColIdx>(row: &QueryResult, index: I) -> Result<Self, TryGetError> {
         let time = if row.try_as_sqlite_row().is_some() {
             let text = String::try_get_by(row, index)?;
-            NaiveDateTime::parse_from_str(&text, SQLITE_TIME)
-                .ok()
-                .map(|time| time.and_utc())
+            NaiveDateTime::parse_from_str(&text, SQLITE_TIME).ok().map(|time| time.and_utc())
         } else if row.try_as_mysql_row().is_some() {
             Some(NaiveDateTime::try_get_by(row, index)?.and_utc())
         } else {
@@ -142,9 +138,7 @@ impl TryGetable for Timestamp {
 }
 
 fn timestamp(time: DateTime<Utc>) -> Option<Timestamp> {
-    u128::try_from(time.timestamp_micros())
-        .ok()
-        .and_then(Timestamp::from_micros)
+    u128::try_from(time.timestamp_micros()).ok().and_then(Timestamp::from_micros)
 }
 
 fn wrong(column: impl ColIdx, expected: &str) -> TryGetError {
@@ -160,10 +154,7 @@ mod tests {
         let stored = |number| stored(DbBackend::Sqlite, Amount(number).into());
         assert_eq!(stored(0), Value::from(0_i64));
         assert_eq!(stored(i64::MAX as u128), Value::from(i64::MAX));
-        assert_eq!(
-            stored(i64::MAX as u128 + 1),
-            Value::from(format!("{:039}", i64::MAX as u128 + 1))
-        );
+        assert_eq!(stored(i64::MAX as u128 + 1), Value::from(format!("{:039}", i64::MAX as u128 + 1)));
         assert_eq!(stored(u128::MAX), Value::from(u128::MAX.to_string()));
     }
 
@@ -171,9 +162,6 @@ mod tests {
     fn sqlite_sorts_times_as_text() {
         let stored = |micros| stored(DbBackend::Sqlite, Timestamp::from_micros(micros).unwrap().into());
         assert_eq!(stored(0), Value::from("1970-01-01 00:00:00.000000"));
-        assert_eq!(
-            stored(253_402_300_799_999_999),
-            Value::from("9999-12-31 23:59:59.999999")
-        );
+        assert_eq!(stored(253_402_300_799_999_999), Value::from("9999-12-31 23:59:59.999999"));
     }
 }

@@ -75,13 +75,14 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// A statement that inserts `row`, or rewrites the columns `update` of the one that is there.
-pub(super) fn upsert<E>(backend: DbBackend, row: E::Model, update: &[E::Column]) -> Result<Statement, StoreError>
+/// A statement that inserts `rows`, or rewrites the columns `update` of those that are there.
+pub(super) fn upsert<E>(backend: DbBackend, rows: Vec<E::Model>, update: &[E::Column]) -> Result<Statement, StoreError>
 where
     E: EntityTrait,
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
-    statement::<E>(backend, &[values::<E>(backend, row)], Some(update))
+    let rows: Vec<_> = rows.into_iter().map(|row| values::<E>(backend, row)).collect();
+    statement::<E>(backend, &rows, Some(update))
 }
 
 fn values<E>(backend: DbBackend, row: E::Model) -> Vec<Value>
@@ -90,10 +91,7 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
     let mut row = row.into_active_model();
-    E::Column::iter()
-        .filter_map(|column| row.take(column).into_value())
-        .map(|value| stored(backend, value))
-        .collect()
+    E::Column::iter().filter_map(|column| row.take(column).into_value()).map(|value| stored(backend, value)).collect()
 }
 
 /// How many of the first rows go into one statement.
@@ -123,16 +121,11 @@ fn statement<E: EntityTrait>(
     insert.into_table(E::default()).columns(E::Column::iter());
     for row in rows {
         let row = row.iter().cloned().map(Expr::value);
-        insert
-            .values(row)
-            .map_err(|error| StoreError::Refused(error.to_string()))?;
+        insert.values(row).map_err(|error| StoreError::Refused(error.to_string()))?;
     }
     if let Some(update) = update {
-        insert.on_conflict(
-            OnConflict::columns(E::PrimaryKey::iter())
-                .update_columns(update.iter().copied())
-                .to_owned(),
-        );
+        insert
+            .on_conflict(OnConflict::columns(E::PrimaryKey::iter()).update_columns(update.iter().copied()).to_owned());
     }
     Ok(backend.build(&insert))
 }

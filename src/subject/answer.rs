@@ -45,9 +45,7 @@ impl Answer {
             chain_id: self.header("x-aptos-chain-id"),
             version: self.header("x-aptos-ledger-version").and_then(Version::new),
             oldest_version: self.header("x-aptos-ledger-oldest-version").and_then(Version::new),
-            time: self
-                .header("x-aptos-ledger-timestampusec")
-                .and_then(Timestamp::from_micros),
+            time: self.header("x-aptos-ledger-timestampusec").and_then(Timestamp::from_micros),
             behind: false,
         }
     }
@@ -58,11 +56,7 @@ impl Answer {
             return None;
         }
         let error: NodeError = serde_json::from_slice(&self.body).unwrap_or_default();
-        let said = if error.message.is_empty() {
-            self.excerpt()
-        } else {
-            shortened(&error.message)
-        };
+        let said = if error.message.is_empty() { self.excerpt() } else { shortened(&error.message) };
         let status = self.status.as_u16();
         let says_pruned = matches!(error.error_code.as_str(), "version_pruned" | "block_pruned")
             || (status == 500 && error.message.contains("pruned"));
@@ -72,26 +66,20 @@ impl Answer {
             429 => (Failure::Throttled(self.retry_after()), ""),
             300..=399 => return Some((Failure::Refused, self.redirect())),
             401 | 403 => (Failure::Refused, "; check NODE_API_KEY"),
-            404 if error.error_code == "web_framework_error" || error.error_code.is_empty() => (
-                Failure::Refused,
-                "; NODE_URL must be a node's REST address and end in /v1",
-            ),
+            404 if error.error_code == "web_framework_error" || error.error_code.is_empty() => {
+                (Failure::Refused, "; NODE_URL must be a node's REST address and end in /v1")
+            }
             404 => (
                 Failure::Refused,
                 "; check the market's address and handles (MARKETS), and that NODE_URL is of the right chain",
             ),
-            500 if error.message.contains("event index is not enabled") => (
-                Failure::Refused,
-                "; this node cannot serve events: use another one (NODE_URL)",
-            ),
+            500 if error.message.contains("event index is not enabled") => {
+                (Failure::Refused, "; this node cannot serve events: use another one (NODE_URL)")
+            }
             400 => (Failure::Refused, "; check the market's address and handles (MARKETS)"),
             _ => (Failure::Unreachable, ""),
         };
-        let code = if error.error_code.is_empty() {
-            String::new()
-        } else {
-            format!(" {}", error.error_code)
-        };
+        let code = if error.error_code.is_empty() { String::new() } else { format!(" {}", error.error_code) };
         Some((failure, format!("answered {status}{code}: {said}{remedy}")))
     }
 
@@ -106,9 +94,7 @@ impl Answer {
     pub fn counter(&self, field: &str) -> Result<SeqNo, String> {
         let resource: serde_json::Value =
             serde_json::from_slice(&self.body).map_err(|error| format!("answered no resource: {error}"))?;
-        let counter = resource
-            .pointer(&format!("/data/{field}/counter"))
-            .and_then(serde_json::Value::as_str);
+        let counter = resource.pointer(&format!("/data/{field}/counter")).and_then(serde_json::Value::as_str);
         counter
             .and_then(|counter| counter.parse().ok())
             .and_then(SeqNo::new)
@@ -177,10 +163,7 @@ impl EventJson<'_> {
         let number = |name: &str, text: &str| {
             let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
             number.ok_or_else(|| {
-                format!(
-                    "answered an event whose {name} is {text:?}, which is no number up to {}",
-                    i64::MAX
-                )
+                format!("answered an event whose {name} is {text:?}, which is no number up to {}", i64::MAX)
             })
         };
         let seq_no = number("sequence_number", &self.sequence_number)?;

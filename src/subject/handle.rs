@@ -22,38 +22,21 @@ impl EventHandle {
     /// The handle in `field` of the resource of that type at `account`.
     #[must_use]
     pub fn new(nodes: Arc<Nodes>, account: Address, resource: &str, field: &str) -> Self {
-        Self {
-            nodes,
-            account,
-            resource: encoded(resource),
-            field: field.to_owned(),
-        }
+        Self { nodes, account, resource: encoded(resource), field: field.to_owned() }
     }
 
     fn read_page(&self, answer: &Answer) -> Result<Page, String> {
         let events = answer.events()?;
         match events.iter().find(|event| event.account_address != self.account) {
-            Some(other) => Err(format!(
-                "answered an event of another account, {}",
-                other.account_address
-            )),
-            None => Ok(Page {
-                full: events.len() >= PAGE,
-                ledger: answer.ledger(),
-                events,
-            }),
+            Some(other) => Err(format!("answered an event of another account, {}", other.account_address)),
+            None => Ok(Page { full: events.len() >= PAGE, ledger: answer.ledger(), events }),
         }
     }
 }
 
 impl Subject for EventHandle {
     async fn page(&self, from: SeqNo) -> Result<Page, SubjectError> {
-        let Self {
-            account,
-            resource,
-            field,
-            ..
-        } = self;
+        let Self { account, resource, field, .. } = self;
         // Without `start` a node answers the latest events.
         let path = format!("/accounts/{account}/events/{resource}/{field}?start={from}&limit={PAGE}");
         let (page, ledger) = self.nodes.get(&path, |answer| self.read_page(answer)).await?;
@@ -86,9 +69,6 @@ mod tests {
 
     #[test]
     fn generics_are_percent_encoded() {
-        assert_eq!(
-            encoded("0x1::m::S<0x1::a::B, u64>"),
-            "0x1::m::S%3C0x1::a::B%2C%20u64%3E"
-        );
+        assert_eq!(encoded("0x1::m::S<0x1::a::B, u64>"), "0x1::m::S%3C0x1::a::B%2C%20u64%3E");
     }
 }

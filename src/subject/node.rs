@@ -73,26 +73,15 @@ impl Nodes {
             .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
         let mut nodes = Vec::with_capacity(config.nodes.len());
         for (url, key) in config.nodes {
-            let authorization = key
-                .map(|key| HeaderValue::from_str(&format!("Bearer {key}")))
-                .transpose();
+            let authorization = key.map(|key| HeaderValue::from_str(&format!("Bearer {key}"))).transpose();
             let mut authorization =
                 authorization.map_err(|_| "NODE_API_KEY holds characters that no header can carry".to_owned())?;
             if let Some(value) = &mut authorization {
                 value.set_sensitive(true);
             }
-            nodes.push(Node {
-                url,
-                authorization,
-                health: Mutex::default(),
-            });
+            nodes.push(Node { url, authorization, health: Mutex::default() });
         }
-        Ok(Self {
-            client,
-            nodes,
-            archive: config.archive,
-            newest_version: AtomicU64::new(0),
-        })
+        Ok(Self { client, nodes, archive: config.archive, newest_version: AtomicU64::new(0) })
     }
 
     /// Asks for `path` (and query) and reads the answer with `read`: of the first node that is well, then of the others.
@@ -141,10 +130,7 @@ impl Nodes {
         };
         let message = format!("{} {message}", node.url);
         match failure {
-            Failure::Throttled(asked) => Err(SubjectError::Throttled {
-                message,
-                pause: node.pause(asked),
-            }),
+            Failure::Throttled(asked) => Err(SubjectError::Throttled { message, pause: node.pause(asked) }),
             Failure::Unreachable => {
                 node.rest();
                 Err(SubjectError::Unreachable(message))
@@ -163,9 +149,8 @@ impl Nodes {
         pruned: &str,
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
-        let told = told
-            .and_then(|told| told.parse::<NodeUrl>().ok())
-            .filter(|told| told.is_secure() || !node.is_secure());
+        let told =
+            told.and_then(|told| told.parse::<NodeUrl>().ok()).filter(|told| told.is_secure() || !node.is_secure());
         let Some(archive) = self.archive.clone().or(told) else {
             return Err(SubjectError::Pruned(pruned.to_owned()));
         };
@@ -178,12 +163,12 @@ impl Nodes {
                 message: format!("the archive {archive} {message}"),
                 pause: asked.unwrap_or(FIRST_PAUSE),
             }),
-            Some((Failure::Unreachable, message)) => Err(SubjectError::Unreachable(format!(
-                "{pruned}; the archive {archive} {message}"
-            ))),
-            Some((Failure::Pruned(_) | Failure::Refused, message)) => Err(SubjectError::Pruned(format!(
-                "{pruned}; the archive {archive} {message}"
-            ))),
+            Some((Failure::Unreachable, message)) => {
+                Err(SubjectError::Unreachable(format!("{pruned}; the archive {archive} {message}")))
+            }
+            Some((Failure::Pruned(_) | Failure::Refused, message)) => {
+                Err(SubjectError::Pruned(format!("{pruned}; the archive {archive} {message}")))
+            }
         }
     }
 
@@ -202,30 +187,21 @@ impl Nodes {
     }
 
     async fn request(&self, url: &NodeUrl, path: &str, authorization: Option<&HeaderValue>) -> Result<Answer, String> {
-        let mut request = self
-            .client
-            .get(format!("{}{path}", url.address()))
-            .header(ACCEPT, "application/json");
+        let mut request = self.client.get(format!("{}{path}", url.address())).header(ACCEPT, "application/json");
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
         let mut response = request.send().await.map_err(|error| cause(&error))?;
         let mut body = Vec::with_capacity(64 << 10);
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| format!("the answer broke off: {}", cause(&error)))?
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| format!("the answer broke off: {}", cause(&error)))?
         {
             if body.len() + chunk.len() > MAX_BODY {
                 return Err(format!("the answer is longer than {} MiB", MAX_BODY >> 20));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer {
-            status: response.status(),
-            headers: response.headers().clone(),
-            body,
-        })
+        Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
     }
 }
 
@@ -235,12 +211,7 @@ impl Node {
     }
 
     fn well(&self) {
-        self.with_health(|health| {
-            *health = Health {
-                paused_until: health.paused_until,
-                ..Health::default()
-            }
-        });
+        self.with_health(|health| *health = Health { paused_until: health.paused_until, ..Health::default() });
     }
 
     fn rest(&self) {
@@ -271,9 +242,7 @@ impl Node {
             {
                 return left;
             }
-            let doubled = FIRST_PAUSE
-                .saturating_mul(1 << health.throttled_in_a_row.min(5))
-                .min(LONGEST_PAUSE);
+            let doubled = FIRST_PAUSE.saturating_mul(1 << health.throttled_in_a_row.min(5)).min(LONGEST_PAUSE);
             let pause = asked.unwrap_or(doubled);
             health.throttled_in_a_row += 1;
             health.paused_until = Some(Instant::now() + pause);
@@ -302,9 +271,7 @@ impl FromStr for NodeUrl {
             return Err(EXPECTED.to_owned());
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(format!(
-                "a query or fragment does not belong here; {EXPECTED} (a key goes into NODE_API_KEY)"
-            ));
+            return Err(format!("a query or fragment does not belong here; {EXPECTED} (a key goes into NODE_API_KEY)"));
         }
         Ok(Self(url))
     }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
-use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -41,27 +40,13 @@ pub fn start(config: Config) -> Option<WorkerGuard> {
     let console = move || -> Box<dyn Write> {
         let secrets = Arc::clone(&console);
         if config.to_stderr {
-            Box::new(Redacting {
-                inner: io::stderr(),
-                secrets,
-            })
+            Box::new(Redacting { inner: io::stderr(), secrets })
         } else {
-            Box::new(Redacting {
-                inner: io::stdout(),
-                secrets,
-            })
+            Box::new(Redacting { inner: io::stdout(), secrets })
         }
     };
-    let colours = if config.to_stderr {
-        io::stderr().is_terminal()
-    } else {
-        io::stdout().is_terminal()
-    };
-    let console = fmt::layer()
-        .with_target(false)
-        .with_ansi(colours)
-        .with_writer(console)
-        .with_filter(config.filter);
+    let colours = if config.to_stderr { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
+    let console = fmt::layer().with_target(false).with_ansi(colours).with_writer(console).with_filter(config.filter);
     let file = config.folder.as_deref().map(open);
     let (layer, guard, failure) = match file {
         None => (None, None, None),
@@ -72,7 +57,7 @@ pub fn start(config: Config) -> Option<WorkerGuard> {
                 .with_target(false)
                 .with_ansi(false)
                 .with_writer(writer)
-                .with_filter(LevelFilter::WARN);
+                .with_filter(EnvFilter::new(quieted("warn")));
             (Some(layer), Some(guard), None)
         }
     };
@@ -101,6 +86,12 @@ fn open(folder: &Path) -> Result<FileRotate<AppendCount>, String> {
     ))
 }
 
+/// `filter`, but for what libraries say: where it matters, we say it in the user's words.
+#[must_use]
+pub fn quieted(filter: &str) -> String {
+    format!("sqlx=error,sea_orm_migration=warn,{filter}")
+}
+
 /// Writes lines with every secret replaced by `***`.
 struct Redacting<W> {
     inner: W,
@@ -111,10 +102,7 @@ impl<W: Write> Write for Redacting<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         if self.secrets.iter().any(|secret| text.contains(secret)) {
-            let clean = self
-                .secrets
-                .iter()
-                .fold(text.into_owned(), |text, secret| text.replace(secret, "***"));
+            let clean = self.secrets.iter().fold(text.into_owned(), |text, secret| text.replace(secret, "***"));
             self.inner.write_all(clean.as_bytes())?;
         } else {
             self.inner.write_all(line)?;
@@ -133,15 +121,9 @@ mod tests {
 
     #[test]
     fn secrets_do_not_get_through() {
-        let mut out = Redacting {
-            inner: vec![],
-            secrets: ["s3cret".to_owned(), "key".to_owned()].into(),
-        };
+        let mut out = Redacting { inner: vec![], secrets: ["s3cret".to_owned(), "key".to_owned()].into() };
         out.write_all("mysql://u:s3cret@h key é\n".as_bytes()).unwrap();
         out.write_all(b"nothing here\n").unwrap();
-        assert_eq!(
-            String::from_utf8(out.inner).unwrap(),
-            "mysql://u:***@h *** é\nnothing here\n"
-        );
+        assert_eq!(String::from_utf8(out.inner).unwrap(), "mysql://u:***@h *** é\nnothing here\n");
     }
 }

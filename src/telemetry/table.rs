@@ -6,14 +6,8 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Tab
 #[must_use]
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(
-        header
-            .iter()
-            .map(|name| Cell::new(name.trim_start_matches('>')).add_attribute(Attribute::Bold)),
-    );
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.iter().map(|name| Cell::new(name.trim_start_matches('>')).add_attribute(Attribute::Bold)));
     for row in rows {
         table.add_row(row.into_iter().map(|text| cell(&text)));
     }
@@ -32,20 +26,10 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Ta
 fn cell(text: &str) -> Cell {
     let clean: String = text
         .chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![c]
-            }
-        })
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
         .collect();
     let cell = Cell::new(shortened(&clean, 60));
-    if text == "stopped" || text == "waiting" {
-        cell.fg(Color::Red)
-    } else {
-        cell
-    }
+    if text == "stopped" || text == "waiting" { cell.fg(Color::Red) } else { cell }
 }
 
 /// At most `longest` characters, with an ellipsis where something was cut.

@@ -117,12 +117,7 @@ mod tests {
     #[test]
     fn only_what_is_surely_newer_folds_on_top() {
         let version = |number| Version::new(number).unwrap();
-        let last = |index| Last {
-            version: version(5),
-            event_index: index,
-            observer: "o".into(),
-            seq_no: SeqNo::ZERO,
-        };
+        let last = |index| Last { version: version(5), event_index: index, observer: "o".into(), seq_no: SeqNo::ZERO };
         assert!(!last(None).is_reached_by((version(6), None)));
         assert!(last(None).is_reached_by((version(4), None)));
         assert!(last(None).is_reached_by((version(5), Some(1))));

@@ -39,11 +39,7 @@ pub enum OrderStatus {
 }
 
 impl OrderStatus {
-    const ALL: [(Self, &str); 3] = [
-        (Self::Listing, "listing"),
-        (Self::Sold, "sold"),
-        (Self::Canceled, "canceled"),
-    ];
+    const ALL: [(Self, &str); 3] = [(Self::Listing, "listing"), (Self::Sold, "sold"), (Self::Canceled, "canceled")];
 
     /// Its name in the column.
     #[must_use]
@@ -54,10 +50,7 @@ impl OrderStatus {
     /// The status of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(_, other)| *other == name)
-            .map(|(status, _)| *status)
+        Self::ALL.iter().find(|(_, other)| *other == name).map(|(status, _)| *status)
     }
 }
 
@@ -94,14 +87,7 @@ impl Folded for Order {
 impl Order {
     /// The row of a key whose first event is not a place: what the event says, and nothing of a listing nobody saw.
     fn unseen(entry: &Entry) -> Self {
-        let MarketEvent {
-            key,
-            item,
-            seller,
-            price,
-            currency,
-            ..
-        } = entry.event.clone();
+        let MarketEvent { key, item, seller, price, currency, .. } = entry.event.clone();
         let Key { id, text } = key.unwrap_or_else(|| Key::new(&entry.market, String::new()));
         Self {
             order_id: id,
@@ -166,8 +152,6 @@ impl Order {
     }
 
     fn covers(&self, filled: Option<Amount>) -> bool {
-        self.remaining_quantity
-            .zip(filled)
-            .is_none_or(|(remaining, filled)| filled <= remaining)
+        self.remaining_quantity.zip(filled).is_none_or(|(remaining, filled)| filled <= remaining)
     }
 }

@@ -46,13 +46,7 @@ impl Entry {
     /// Where it stands among all events, whatever their keys.
     #[must_use]
     pub fn moment(&self) -> Moment {
-        Moment::new(
-            self.version,
-            self.event_index,
-            self.event.kind.rank(),
-            self.stream,
-            self.seq_no,
-        )
+        Moment::new(self.version, self.event_index, self.event.kind.rank(), self.stream, self.seq_no)
     }
 
     /// The order it speaks of, if it is about a listing.
@@ -68,11 +62,7 @@ impl Entry {
     }
 
     fn id_where(&self, about: fn(Kind) -> bool) -> Option<&str> {
-        self.event
-            .key
-            .as_ref()
-            .filter(|_| about(self.event.kind))
-            .map(|key| key.id.as_str())
+        self.event.key.as_ref().filter(|_| about(self.event.kind)).map(|key| key.id.as_str())
     }
 }
 
@@ -123,12 +113,10 @@ pub fn late(batch: &[&Entry], rows: &Rows) -> Keys {
     let mut late = Keys::default();
     for entry in batch {
         if let Some(order) = entry.order_id().and_then(|id| rows.orders.get(id)) {
-            late.orders
-                .extend(order.last.is_reached_by(of(entry)).then(|| order.order_id.clone()));
+            late.orders.extend(order.last.is_reached_by(of(entry)).then(|| order.order_id.clone()));
         }
         if let Some(offer) = entry.offer_id().and_then(|id| rows.offers.get(id)) {
-            late.offers
-                .extend(offer.last.is_reached_by(of(entry)).then(|| offer.offer_id.clone()));
+            late.offers.extend(offer.last.is_reached_by(of(entry)).then(|| offer.offer_id.clone()));
         }
     }
     late
@@ -139,34 +127,14 @@ pub fn late(batch: &[&Entry], rows: &Rows) -> Keys {
 #[must_use]
 pub fn fold(batch: &[&Entry], rows: &Rows, history: &[Entry]) -> Changes {
     let mut changes = Changes::default();
-    history::fold_all(
-        batch,
-        history,
-        Entry::order_id,
-        &rows.orders,
-        &mut changes.rows.orders,
-        &mut changes.unexpected,
-    );
-    history::fold_all(
-        batch,
-        history,
-        Entry::offer_id,
-        &rows.offers,
-        &mut changes.rows.offers,
-        &mut changes.unexpected,
-    );
+    history::fold_all(batch, history, Entry::order_id, &rows.orders, &mut changes.rows.orders, &mut changes.unexpected);
+    history::fold_all(batch, history, Entry::offer_id, &rows.offers, &mut changes.rows.offers, &mut changes.unexpected);
     for entry in batch {
         token::fold_token(entry, &rows.tokens, &mut changes.rows.tokens);
         token::fold_collection(entry, &rows.collections, &mut changes.rows.collections);
     }
-    changes
-        .rows
-        .tokens
-        .retain(|key, token| rows.tokens.get(key) != Some(token));
-    changes
-        .rows
-        .collections
-        .retain(|key, collection| rows.collections.get(key) != Some(collection));
+    changes.rows.tokens.retain(|key, token| rows.tokens.get(key) != Some(token));
+    changes.rows.collections.retain(|key, collection| rows.collections.get(key) != Some(collection));
     changes.unexpected.retain(|_, more| *more != 0);
     changes
 }

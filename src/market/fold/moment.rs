@@ -19,10 +19,6 @@ impl Moment {
 
     pub(super) fn new(version: Version, index: Option<u32>, rank: u8, stream: u8, seq_no: SeqNo) -> Self {
         let index = index.unwrap_or(Self::UNKNOWN).min(Self::UNKNOWN);
-        Self {
-            version,
-            place: i64::from(index) << 16 | i64::from(rank) << 8 | i64::from(stream),
-            seq_no,
-        }
+        Self { version, place: i64::from(index) << 16 | i64::from(rank) << 8 | i64::from(stream), seq_no }
     }
 }

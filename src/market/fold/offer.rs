@@ -58,19 +58,13 @@ impl Scope {
     /// The scope of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(_, other)| *other == name)
-            .map(|(scope, _)| *scope)
+        Self::ALL.iter().find(|(_, other)| *other == name).map(|(scope, _)| *scope)
     }
 }
 
 impl OfferStatus {
-    const ALL: [(Self, &str); 3] = [
-        (Self::Created, "created"),
-        (Self::Accepted, "accepted"),
-        (Self::Canceled, "canceled"),
-    ];
+    const ALL: [(Self, &str); 3] =
+        [(Self::Created, "created"), (Self::Accepted, "accepted"), (Self::Canceled, "canceled")];
 
     /// Its name in the column.
     #[must_use]
@@ -81,10 +75,7 @@ impl OfferStatus {
     /// The status of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(_, other)| *other == name)
-            .map(|(status, _)| *status)
+        Self::ALL.iter().find(|(_, other)| *other == name).map(|(status, _)| *status)
     }
 }
 
@@ -126,15 +117,7 @@ impl Folded for Offer {
 impl Offer {
     /// The row of a key whose first event is not a place: what the event says, and nothing of an offer nobody saw.
     fn unseen(scope: Scope, entry: &Entry) -> Self {
-        let MarketEvent {
-            key,
-            item,
-            offerer,
-            price,
-            currency,
-            expires_at,
-            ..
-        } = entry.event.clone();
+        let MarketEvent { key, item, offerer, price, currency, expires_at, .. } = entry.event.clone();
         let Key { id, text } = key.unwrap_or_else(|| Key::new(&entry.market, String::new()));
         Self {
             offer_id: id,
@@ -181,9 +164,8 @@ impl Offer {
     fn fill(&mut self, entry: &Entry, filled: Option<Amount>) {
         let event = &entry.event;
         self.acceptor = event.seller;
-        self.remaining_quantity = self
-            .remaining_quantity
-            .map(|left| filled.map_or(Amount(0), |filled| left.minus(filled)));
+        self.remaining_quantity =
+            self.remaining_quantity.map(|left| filled.map_or(Amount(0), |filled| left.minus(filled)));
         let nothing_left = self.remaining_quantity.is_none_or(|left| left == Amount(0));
         if event.ends.unwrap_or(nothing_left) {
             self.close(entry, OfferStatus::Accepted);
@@ -209,8 +191,6 @@ impl Offer {
     }
 
     fn covers(&self, filled: Option<Amount>) -> bool {
-        self.remaining_quantity
-            .zip(filled)
-            .is_none_or(|(remaining, filled)| filled <= remaining)
+        self.remaining_quantity.zip(filled).is_none_or(|(remaining, filled)| filled <= remaining)
     }
 }

@@ -54,9 +54,8 @@ pub(super) fn key(item: &Item) -> Option<TokenKey> {
 pub(super) fn fold_token(entry: &Entry, rows: &BTreeMap<TokenKey, Token>, changed: &mut BTreeMap<TokenKey, Token>) {
     let item = &entry.event.item;
     let Some(key) = key(item) else { return };
-    let token = changed
-        .entry(key)
-        .or_insert_with_key(|key| rows.get(key).cloned().unwrap_or_else(|| Token::unseen(key)));
+    let token =
+        changed.entry(key).or_insert_with_key(|key| rows.get(key).cloned().unwrap_or_else(|| Token::unseen(key)));
     // These never change on chain: where two events differ all the same, the greater text wins, in any order.
     grow(&mut token.collection_id, item.collection_id.as_ref());
     grow(&mut token.creator, item.creator.as_ref());
@@ -68,10 +67,7 @@ pub(super) fn fold_token(entry: &Entry, rows: &BTreeMap<TokenKey, Token>, change
         let known = (token.created_version, token.description.take(), token.uri.take());
         (token.created_version, token.description, token.uri) = told.max(known);
     }
-    let owner = owner(entry).map(|address| Owner {
-        since: entry.moment(),
-        address,
-    });
+    let owner = owner(entry).map(|address| Owner { since: entry.moment(), address });
     grow(&mut token.owner, owner.as_ref());
 }
 
@@ -80,33 +76,20 @@ pub(super) fn fold_collection(
     rows: &BTreeMap<String, Collection>,
     changed: &mut BTreeMap<String, Collection>,
 ) {
-    let Item {
-        collection_id: Some(id),
-        collection_name,
-        creator,
-        ..
-    } = &entry.event.item
-    else {
+    let Item { collection_id: Some(id), collection_name, creator, .. } = &entry.event.item else {
         return;
     };
     let row = match changed.get_mut(id) {
         Some(row) => row,
         None => changed.entry(id.clone()).or_insert_with_key(|id| {
-            rows.get(id)
-                .cloned()
-                .unwrap_or_else(|| Collection::unseen(id, entry.event.standard))
+            rows.get(id).cloned().unwrap_or_else(|| Collection::unseen(id, entry.event.standard))
         }),
     };
     grow(&mut row.creator, creator.as_ref());
     grow(&mut row.name, collection_name.as_ref());
     if entry.event.kind.subject() == Subject::Collection {
         let event = &entry.event;
-        let told = (
-            Some(entry.version),
-            event.description.clone(),
-            event.uri.clone(),
-            event.maximum,
-        );
+        let told = (Some(entry.version), event.description.clone(), event.uri.clone(), event.maximum);
         let known = (row.created_version, row.description.take(), row.uri.take(), row.maximum);
         (row.created_version, row.description, row.uri, row.maximum) = told.max(known);
     }

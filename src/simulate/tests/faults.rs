@@ -5,28 +5,18 @@ use super::*;
 const FIELD: &str = "list_token_events";
 
 async fn faulty(faults: &str) -> Served {
-    Served::new(Config {
-        events: 1_200,
-        faults: faults.parse().unwrap(),
-        ..Config::default()
-    })
-    .await
+    Served::new(Config { events: 1_200, faults: faults.parse().unwrap(), ..Config::default() }).await
 }
 
 #[test]
 fn faults_are_read_and_written_alike() {
-    for text in [
-        "",
-        "429:0.1",
-        "429:0.1,429-retry-after:0.05,500:0.05,503-html:0.02,truncate:0.05,reset:0.01,stale:0.2",
-    ] {
+    for text in
+        ["", "429:0.1", "429:0.1,429-retry-after:0.05,500:0.05,503-html:0.02,truncate:0.05,reset:0.01,stale:0.2"]
+    {
         assert_eq!(text.parse::<Faults>().unwrap().to_string(), text);
     }
     let text = " gap : 5, mistyped:0.01 ,pruned:7,pruned-500:9";
-    assert_eq!(
-        text.parse::<Faults>().unwrap().to_string(),
-        "pruned-500:9,gap:5,mistyped:0.01"
-    );
+    assert_eq!(text.parse::<Faults>().unwrap().to_string(), "pruned-500:9,gap:5,mistyped:0.01");
 }
 
 #[test]
@@ -44,14 +34,7 @@ fn bad_faults_name_the_word_and_the_remedy() {
 async fn the_gateway_and_the_node_fail_in_their_own_words() {
     let served = faulty("429:1").await;
     let reply = served.events(FIELD, "?start=0").await;
-    assert_eq!(
-        (
-            reply.status,
-            reply.header("retry-after"),
-            reply.header("x-aptos-chain-id")
-        ),
-        (429, None, None)
-    );
+    assert_eq!((reply.status, reply.header("retry-after"), reply.header("x-aptos-chain-id")), (429, None, None));
     assert!(reply.body.starts_with("Per anonymous IP rate limit exceeded."));
     assert_eq!(served.get("/v1/-/healthy").await.unwrap().status, 200);
     served.node.set_faults("429-retry-after:1".parse().unwrap());
@@ -73,16 +56,7 @@ async fn connections_are_cut_and_the_next_one_is_fine() {
     served.node.set_faults("reset:1".parse().unwrap());
     assert!(served.get("/v1").await.is_none());
     served.node.set_faults(Faults::default());
-    assert_eq!(
-        served
-            .events(FIELD, "?start=0&limit=100")
-            .await
-            .json()
-            .as_array()
-            .unwrap()
-            .len(),
-        100
-    );
+    assert_eq!(served.events(FIELD, "?start=0&limit=100").await.json().as_array().unwrap().len(), 100);
 }
 
 #[tokio::test]
@@ -91,13 +65,7 @@ async fn a_node_that_lags_shows_no_later_event() {
     let page = served.events(FIELD, "").await;
     let version: u64 = page.header("x-aptos-ledger-version").unwrap().parse().unwrap();
     assert!((2_000..20_000).contains(&(served.node.ledger_version() - version)));
-    assert!(
-        page.json()
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|event| number(&event["version"]) <= version)
-    );
+    assert!(page.json().as_array().unwrap().iter().all(|event| number(&event["version"]) <= version));
 }
 
 #[tokio::test]
@@ -119,13 +87,7 @@ async fn luck_is_a_matter_of_the_seed() {
 async fn pruned_history_is_told_in_three_ways() {
     let served = faulty("").await;
     let oldest = served.node.history()[600].version;
-    let first = served
-        .node
-        .history()
-        .into_iter()
-        .find(|e| e.stream == FIELD && e.version >= oldest)
-        .unwrap()
-        .seq_no;
+    let first = served.node.history().into_iter().find(|e| e.stream == FIELD && e.version >= oldest).unwrap().seq_no;
     assert!(first > 10);
     let prune = |form: &str| served.node.set_faults(format!("{form}:{oldest}").parse().unwrap());
     prune("pruned");
@@ -134,22 +96,9 @@ async fn pruned_history_is_told_in_three_ways() {
     assert_eq!((gone.status, &body["error_code"]), (410, &"version_pruned".into()));
     assert_eq!(body["oldest_ledger_version"], oldest.to_string());
     assert!(body.get("hint").is_some() && body.get("vm_error_code").is_none());
-    assert_eq!(
-        gone.header("x-aptos-ledger-oldest-version"),
-        Some(oldest.to_string().as_str())
-    );
-    assert_eq!(
-        served.events(FIELD, &format!("?start={first}&limit=1")).await.seq_nos(),
-        [first]
-    );
-    assert_eq!(
-        served
-            .get(&format!("/v1/transactions/by_version/{}", oldest - 1))
-            .await
-            .unwrap()
-            .status,
-        410
-    );
+    assert_eq!(gone.header("x-aptos-ledger-oldest-version"), Some(oldest.to_string().as_str()));
+    assert_eq!(served.events(FIELD, &format!("?start={first}&limit=1")).await.seq_nos(), [first]);
+    assert_eq!(served.get(&format!("/v1/transactions/by_version/{}", oldest - 1)).await.unwrap().status, 410);
     let info = served.get("/v1").await.unwrap().json();
     assert_eq!(info["oldest_ledger_version"], oldest.to_string());
     prune("pruned-500");
@@ -164,8 +113,5 @@ async fn pruned_history_is_told_in_three_ways() {
 async fn a_gap_is_left_out() {
     let served = faulty("gap:5").await;
     assert_eq!(served.events(FIELD, "?start=3&limit=4").await.seq_nos(), [3, 4, 6, 7]);
-    assert_eq!(
-        served.events("buy_token_events", "?start=4&limit=3").await.seq_nos(),
-        [4, 5, 6]
-    );
+    assert_eq!(served.events("buy_token_events", "?start=4&limit=3").await.seq_nos(), [4, 5, 6]);
 }

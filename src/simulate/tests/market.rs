@@ -5,12 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::*;
 
 fn history(seed: u64, events: u64) -> Vec<Emitted> {
-    Node::new(Config {
-        seed,
-        events,
-        ..Config::default()
-    })
-    .history()
+    Node::new(Config { seed, events, ..Config::default() }).history()
 }
 
 fn wide(value: &Value) -> u128 {
@@ -20,11 +15,7 @@ fn wide(value: &Value) -> u128 {
 #[test]
 fn same_seed_same_chain_whatever_the_rate() {
     let node = |rate, chunks: &[u64]| {
-        let node = Node::new(Config {
-            events: 800,
-            rate,
-            ..Config::default()
-        });
+        let node = Node::new(Config { events: 800, rate, ..Config::default() });
         for chunk in chunks {
             node.emit(*chunk);
         }
@@ -33,11 +24,7 @@ fn same_seed_same_chain_whatever_the_rate() {
     assert_eq!(node(0.0, &[]), node(0.0, &[]));
     assert_ne!(history(1, 500), history(2, 500));
     let kinds = |history: Vec<Emitted>| -> Vec<_> {
-        history
-            .into_iter()
-            .take(1_000)
-            .map(|event| (event.stream, event.seq_no, event.version))
-            .collect()
+        history.into_iter().take(1_000).map(|event| (event.stream, event.seq_no, event.version)).collect()
     };
     assert_eq!(kinds(node(0.0, &[220])), kinds(node(1_000.0, &[1, 50, 3, 170])));
 }
@@ -48,28 +35,15 @@ fn a_history_has_exactly_as_many_events_as_asked_and_ends_when_asked() {
         assert_eq!(history(3, events).len() as u64, events);
     }
     let end = 1_800_000_000_123_456;
-    let node = Node::new(Config {
-        events: 300,
-        ends_at: Some(end),
-        ..Config::default()
-    });
+    let node = Node::new(Config { events: 300, ends_at: Some(end), ..Config::default() });
     assert_eq!(read(&node.ledger).timestamp(node.ledger_version()), end);
-    let node = Node::new(Config {
-        events: 1,
-        ..Config::default()
-    });
-    assert_eq!(
-        read(&node.ledger).timestamp(node.ledger_version()),
-        1_767_225_600_000_000
-    );
+    let node = Node::new(Config { events: 1, ..Config::default() });
+    assert_eq!(read(&node.ledger).timestamp(node.ledger_version()), 1_767_225_600_000_000);
 }
 
 #[test]
 fn streams_are_dense_and_versions_ascend() {
-    let node = Node::new(Config {
-        events: 3_000,
-        ..Config::default()
-    });
+    let node = Node::new(Config { events: 3_000, ..Config::default() });
     let told = node.ledger_version();
     node.emit(200);
     let (mut next, mut place) = (HashMap::<&str, u64>::new(), (0, 0));
@@ -79,11 +53,7 @@ fn streams_are_dense_and_versions_ascend() {
         *seq_no += 1;
         assert!(place < (event.version, event.event_index + 1), "{place:?} {event:?}");
         assert_eq!(event.event_index == 0, event.version > place.0);
-        assert_eq!(
-            at < 3_000,
-            event.version <= told,
-            "nothing appears below a version that was told"
-        );
+        assert_eq!(at < 3_000, event.version <= told, "nothing appears below a version that was told");
         place = (event.version, event.event_index + 1);
     }
     for (stream, counter) in node.counters() {
@@ -130,23 +100,14 @@ impl Reader {
     }
 
     fn listing(&mut self, stream: &str, data: &Value) -> String {
-        let (key, seller, amount) = (
-            text(&data["offer_id"]),
-            text(&data["seller"]),
-            number(&data["token_amount"]),
-        );
+        let (key, seller, amount) = (text(&data["offer_id"]), text(&data["seller"]), number(&data["token_amount"]));
         assert!(amount > 0);
         if stream == "list_token_events" {
-            let opened = self
-                .listings
-                .insert(key, (seller.clone(), wide(&data["price"]), amount));
+            let opened = self.listings.insert(key, (seller.clone(), wide(&data["price"]), amount));
             assert_eq!(opened, None, "one listing is open under a key");
             return seller;
         }
-        let (owner, price, left) = self
-            .listings
-            .remove(&key)
-            .unwrap_or_else(|| panic!("{data} is about nothing open"));
+        let (owner, price, left) = self.listings.remove(&key).unwrap_or_else(|| panic!("{data} is about nothing open"));
         assert_eq!(owner, seller);
         if stream == "delist_token_events" {
             assert_eq!(left, amount);
@@ -154,10 +115,7 @@ impl Reader {
         }
         let buyer = text(&data["buyer"]);
         assert_ne!(buyer, seller);
-        assert_eq!(
-            (wide(&data["price"]), wide(&data["coin_amount"])),
-            (price, price * u128::from(amount))
-        );
+        assert_eq!((wide(&data["price"]), wide(&data["coin_amount"])), (price, price * u128::from(amount)));
         let left = left.checked_sub(amount).expect("no more is sold than there is");
         if left > 0 {
             self.listings.insert(key, (seller, price, left));
@@ -168,27 +126,18 @@ impl Reader {
     fn offer(&mut self, stream: &str, data: &Value, key: String) -> Option<String> {
         let offerer = text(&data["coin_owner"]);
         if stream == "offer_token_events" {
-            let open = (
-                text(&data["event_id"]),
-                wide(&data["coin_amount_per_token"]),
-                number(&data["token_amount"]),
-            );
+            let open = (text(&data["event_id"]), wide(&data["coin_amount_per_token"]), number(&data["token_amount"]));
             assert_eq!(self.offers.insert(key, open), None, "one offer is open under a key");
             return None;
         }
-        let (id, price, left) = self
-            .offers
-            .remove(&key)
-            .unwrap_or_else(|| panic!("{data} is about nothing open"));
+        let (id, price, left) = self.offers.remove(&key).unwrap_or_else(|| panic!("{data} is about nothing open"));
         assert_eq!(id, text(&data["event_id"]));
         if stream == "cancel_offer_events" {
             assert_eq!(wide(&data["coin_amount"]), price * u128::from(left));
             return None;
         }
         assert_ne!(text(&data["token_owner"]), offerer);
-        let left = left
-            .checked_sub(number(&data["token_amount"]))
-            .expect("no more is accepted than was wanted");
+        let left = left.checked_sub(number(&data["token_amount"])).expect("no more is accepted than was wanted");
         assert_eq!(data["is_offer_end"], Value::from(left == 0));
         if left > 0 {
             self.offers.insert(key, (id, price, left));
@@ -230,20 +179,12 @@ fn read_transaction(reader: &mut Reader, transaction: &[Emitted]) {
             keys.entry(key).or_insert((is_open, Vec::new())).1.push(event.stream);
         }
         if let Some((token, owner)) = reader.read(event) {
-            owners
-                .entry(token)
-                .or_default()
-                .push((rank(event.stream), event.seq_no, owner));
+            owners.entry(token).or_default().push((rank(event.stream), event.seq_no, owner));
         }
     }
     for (token, told) in owners {
         let by_rank = told.iter().max_by_key(|(rank, seq_no, _)| (*rank, *seq_no)).unwrap();
-        assert_eq!(
-            told.last().unwrap().2,
-            by_rank.2,
-            "the owner of {token} in version {}",
-            transaction[0].version
-        );
+        assert_eq!(told.last().unwrap().2, by_rank.2, "the owner of {token} in version {}", transaction[0].version);
     }
     for (key, (was_open, streams)) in keys {
         let ordered = match (was_open, streams.as_slice()) {
@@ -276,10 +217,7 @@ fn every_kind_of_value_occurs() {
         let named = |like: &dyn Fn(&str) -> bool| {
             count(&|at, data| at == "token_created_events" && data["name"].as_str().is_some_and(like))
         };
-        assert!(
-            named(&|name| name.len() >= 300) > 0 && named(&|name| !name.is_ascii()) > 0,
-            "seed {seed}"
-        );
+        assert!(named(&|name| name.len() >= 300) > 0 && named(&|name| !name.is_ascii()) > 0, "seed {seed}");
     }
 }
 
@@ -298,10 +236,7 @@ fn every_kind_of_transaction_occurs() {
                 pair[0].version == pair[1].version && (pair[0].stream, pair[1].stream) == (first, then)
             };
             let has_key = |pair: &[Emitted]| (key(&pair[0]) == key(&pair[1])) == same_key;
-            assert!(
-                history.windows(2).filter(is_pair).any(has_key),
-                "{first}, {then} with seed {seed}"
-            );
+            assert!(history.windows(2).filter(is_pair).any(has_key), "{first}, {then} with seed {seed}");
         };
         pair("delist_token_events", "list_token_events", true);
         pair("delist_token_events", "list_token_events", false);
@@ -330,21 +265,11 @@ fn key(event: &Emitted) -> Option<String> {
 fn broken_events_are_broken_for_good_and_disturb_nothing_else() {
     let node = |faults: &str| {
         let faults = faults.parse().unwrap();
-        Node::new(Config {
-            events: 2_000,
-            faults,
-            ..Config::default()
-        })
-        .history()
+        Node::new(Config { events: 2_000, faults, ..Config::default() }).history()
     };
     let (sound, broken) = (node(""), node("mistyped:0.02"));
     assert_eq!(broken, node("mistyped:0.02"));
     let differing = sound.iter().zip(&broken).filter(|(a, b)| a.data != b.data).count();
     assert!((15..80).contains(&differing), "{differing}");
-    assert!(
-        sound
-            .iter()
-            .zip(&broken)
-            .all(|(a, b)| (a.version, a.stream, a.seq_no) == (b.version, b.stream, b.seq_no))
-    );
+    assert!(sound.iter().zip(&broken).all(|(a, b)| (a.version, a.stream, a.seq_no) == (b.version, b.stream, b.seq_no)));
 }

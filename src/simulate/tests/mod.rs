@@ -1,10 +1,6 @@
 //! Of the market: that it never contradicts itself. Of the node: every trap, over real HTTP.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod faults;
 mod http;
@@ -37,11 +33,7 @@ struct Reply {
 impl Served {
     async fn new(config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, stop, node) = (
-            listener.local_addr().unwrap(),
-            CancellationToken::new(),
-            Node::new(config),
-        );
+        let (address, stop, node) = (listener.local_addr().unwrap(), CancellationToken::new(), Node::new(config));
         tokio::spawn(Arc::clone(&node).serve(listener, stop.clone()));
         Self { node, address, stop }
     }
@@ -49,25 +41,17 @@ impl Served {
     /// None: the connection ended before there was an answer.
     async fn get(&self, path: &str) -> Option<Reply> {
         let (address, path) = (self.address, path.to_owned());
-        let bytes = tokio::task::spawn_blocking(move || exchange(address, &path))
-            .await
-            .unwrap();
+        let bytes = tokio::task::spawn_blocking(move || exchange(address, &path)).await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some(Reply {
-            status,
-            head: head.to_lowercase(),
-            body: body.to_owned(),
-        })
+        Some(Reply { status, head: head.to_lowercase(), body: body.to_owned() })
     }
 
     async fn events(&self, field: &str, query: &str) -> Reply {
         let stream = Stream::ALL.into_iter().find(|stream| stream.field() == field).unwrap();
         let handle = format!("{CONTRACT}::{}", stream.holder()).replace(':', "%3A");
-        self.get(&format!("/v1/accounts/{CONTRACT}/events/{handle}/{field}{query}"))
-            .await
-            .unwrap()
+        self.get(&format!("/v1/accounts/{CONTRACT}/events/{handle}/{field}{query}")).await.unwrap()
     }
 }
 
@@ -94,18 +78,12 @@ impl Reply {
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.head
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
     fn seq_nos(&self) -> Vec<u64> {
         let page = self.json();
-        page.as_array()
-            .unwrap()
-            .iter()
-            .map(|event| number(&event["sequence_number"]))
-            .collect()
+        page.as_array().unwrap().iter().map(|event| number(&event["sequence_number"])).collect()
     }
 
     fn error(&self) -> (u16, String, String) {
@@ -115,10 +93,7 @@ impl Reply {
 }
 
 fn text(value: &Value) -> String {
-    value
-        .as_str()
-        .unwrap_or_else(|| panic!("{value} is no text"))
-        .to_owned()
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
 }
 
 fn number(value: &Value) -> u64 {

@@ -23,10 +23,7 @@ impl World {
         let near = first.saturating_sub(20)..self.tokens.len().min(first + 100);
         let tokens: Vec<(usize, u64)> = near
             .filter_map(|token| {
-                let held = self.tokens[token]
-                    .holders
-                    .iter()
-                    .find(|(holder, _)| *holder == seller)?;
+                let held = self.tokens[token].holders.iter().find(|(holder, _)| *holder == seller)?;
                 Some((token, held.1))
             })
             .take(most)
@@ -34,10 +31,7 @@ impl World {
         if tokens.len() < 2 {
             return None;
         }
-        let events = tokens
-            .into_iter()
-            .map(|(token, held)| self.place(now, token, seller, held, None))
-            .collect();
+        let events = tokens.into_iter().map(|(token, held)| self.place(now, token, seller, held, None)).collect();
         Some(self.transaction(seller, events))
     }
 
@@ -51,15 +45,7 @@ impl World {
     /// A seller changes a price: delist and list in one transaction, sometimes under the same key.
     pub(super) fn reprice(&mut self, now: i64) -> Option<Transaction> {
         let (token, at) = self.open_listing(|listing| !listing.locked)?;
-        let (
-            delisted,
-            Listing {
-                offer_id,
-                seller,
-                remaining,
-                ..
-            },
-        ) = self.withdraw(now, token, at);
+        let (delisted, Listing { offer_id, seller, remaining, .. }) = self.withdraw(now, token, at);
         let key = self.rng.random_bool(0.3).then_some(offer_id);
         let listed = self.place(now, token, seller, remaining, key);
         Some(self.transaction(seller, vec![delisted, listed]))
@@ -68,10 +54,7 @@ impl World {
     /// Somebody buys a listing, or a part of it.
     pub(super) fn buy(&mut self, now: i64) -> Option<Transaction> {
         let (token, at) = self.open_listing(|_| true)?;
-        let (buyer, amount) = (
-            self.buyer_of(token, at),
-            self.some_of(self.tokens[token].listings[at].remaining),
-        );
+        let (buyer, amount) = (self.buyer_of(token, at), self.some_of(self.tokens[token].listings[at].remaining));
         let event = self.fill(now, token, at, buyer, amount);
         Some(self.transaction(buyer, vec![event]))
     }
@@ -85,10 +68,7 @@ impl World {
         let tokens: Vec<(usize, usize)> = (first..self.tokens.len().min(first + 200))
             .filter(|token| self.tokens[*token].collection == collection)
             .filter_map(|token| {
-                let at = self.tokens[token]
-                    .listings
-                    .iter()
-                    .position(|listing| listing.seller != buyer)?;
+                let at = self.tokens[token].listings.iter().position(|listing| listing.seller != buyer)?;
                 Some((token, at))
             })
             .take(most)
@@ -96,10 +76,7 @@ impl World {
         if tokens.len() < 2 {
             return None;
         }
-        let events = tokens
-            .into_iter()
-            .map(|(token, at)| self.fill_whole(now, token, at, buyer))
-            .collect();
+        let events = tokens.into_iter().map(|(token, at)| self.fill_whole(now, token, at, buyer)).collect();
         Some(self.transaction(buyer, events))
     }
 
@@ -166,17 +143,8 @@ impl World {
             self.last_listing += 1;
         }
         let offer_id = key.unwrap_or(self.last_listing);
-        let listing = Listing {
-            offer_id,
-            seller,
-            price,
-            remaining: amount,
-            coin,
-            locked,
-        };
-        let event = self
-            .sale(now, token, &listing, amount)
-            .list(if locked { now / 1_000_000 + 86_400 } else { 0 });
+        let listing = Listing { offer_id, seller, price, remaining: amount, coin, locked };
+        let event = self.sale(now, token, &listing, amount).list(if locked { now / 1_000_000 + 86_400 } else { 0 });
         self.tokens[token].listings.push(listing);
         self.listed.push(token);
         event
@@ -196,9 +164,7 @@ impl World {
 
     /// Sells copies of a listing, which closes when none remains.
     fn fill(&mut self, now: i64, token: usize, at: usize, buyer: usize, amount: u64) -> Event {
-        let event = self
-            .sale(now, token, &self.tokens[token].listings[at], amount)
-            .buy(&self.accounts[buyer]);
+        let event = self.sale(now, token, &self.tokens[token].listings[at], amount).buy(&self.accounts[buyer]);
         self.tokens[token].listings[at].remaining -= amount;
         if self.tokens[token].listings[at].remaining == 0 {
             self.tokens[token].listings.swap_remove(at);

@@ -26,21 +26,8 @@ impl World {
         let name = self.collection_name(creator, theme);
         let maximum = [0, 0, 20, 100, 10_000][self.rng.random_range(0..5)];
         let data = self.render_collection(creator, theme, &name, maximum);
-        self.collections.push(Collection {
-            creator,
-            name,
-            theme,
-            minted: 0,
-            maximum,
-            specials: 0,
-        });
-        self.transaction(
-            creator,
-            vec![Event {
-                stream: Stream::CreateCollection,
-                data,
-            }],
-        )
+        self.collections.push(Collection { creator, name, theme, minted: 0, maximum, specials: 0 });
+        self.transaction(creator, vec![Event { stream: Stream::CreateCollection, data }])
     }
 
     /// A name that this creator has not used.
@@ -97,30 +84,17 @@ impl World {
     /// Mostly one of the latest.
     fn open_collection(&mut self) -> Option<usize> {
         let count = self.collections.len();
-        let oldest = if self.rng.random_bool(0.7) {
-            count.saturating_sub(6)
-        } else {
-            0
-        };
+        let oldest = if self.rng.random_bool(0.7) { count.saturating_sub(6) } else { 0 };
         let at = (count > 0).then(|| self.rng.random_range(oldest..count))?;
         self.collections[at].is_open().then_some(at)
     }
 
     /// A name new to the collection, and one that differs from it in letter case only.
     fn token_name(&mut self, collection: usize, twins: bool) -> (String, Option<String>) {
-        let draw = self
-            .rng
-            .random_ratio(1, 7)
-            .then(|| self.rng.random_range(0..words::SPECIAL_NAMES));
+        let draw = self.rng.random_ratio(1, 7).then(|| self.rng.random_range(0..words::SPECIAL_NAMES));
         let collection = &mut self.collections[collection];
         let Some(number) = draw.filter(|number| collection.specials & 1 << number == 0) else {
-            return (
-                words::token(
-                    collection.theme,
-                    u32::try_from(collection.minted + 1).unwrap_or(u32::MAX),
-                ),
-                None,
-            );
+            return (words::token(collection.theme, u32::try_from(collection.minted + 1).unwrap_or(u32::MAX)), None);
         };
         collection.specials |= 1 << number;
         let has_room = collection.maximum == 0 || collection.minted + 1 < collection.maximum;
@@ -134,11 +108,7 @@ impl World {
     fn create_token(&mut self, at: usize, name: &str) -> Event {
         let description = Value::from(words::description(&mut self.rng));
         let uri = Value::from(words::uri(&mut self.rng, self.tokens.len() as u64));
-        let supply = if self.rng.random_ratio(1, 6) {
-            self.rng.random_range(2..40)
-        } else {
-            1
-        };
+        let supply = if self.rng.random_ratio(1, 6) { self.rng.random_range(2..40) } else { 1 };
         let collection = &mut self.collections[at];
         collection.minted += 1;
         let creator = &self.accounts[collection.creator];
@@ -158,10 +128,7 @@ impl World {
             listings: Vec::new(),
             offers: Vec::new(),
         });
-        Event {
-            stream: Stream::CreateToken,
-            data,
-        }
+        Event { stream: Stream::CreateToken, data }
     }
 }
 

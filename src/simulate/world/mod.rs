@@ -133,10 +133,7 @@ impl World {
     }
 
     fn transaction(&self, sender: usize, events: Vec<Event>) -> Transaction {
-        Transaction {
-            sender: Arc::clone(&self.accounts[sender]),
-            events,
-        }
+        Transaction { sender: Arc::clone(&self.accounts[sender]), events }
     }
 
     /// Anybody; early accounts do more than late ones.
@@ -147,11 +144,7 @@ impl World {
 
     fn somebody_but(&mut self, other: usize) -> usize {
         let account = self.somebody();
-        if account == other {
-            (account + 1) % self.accounts.len()
-        } else {
-            account
-        }
+        if account == other { (account + 1) % self.accounts.len() } else { account }
     }
 
     /// A price of one copy, mostly 0.5 to 500 whole coins; a few are beyond what a double, or 64 bits, can hold.
@@ -162,11 +155,7 @@ impl World {
             _ => {}
         }
         let cents = self.rng.random_range(50..1_000) * [1, 1, 1, 5, 10, 50][self.rng.random_range(0..6)];
-        if self.rng.random_ratio(1, 25) {
-            (cents * 10_000, Coin::Usd)
-        } else {
-            (cents * 1_000_000, Coin::Apt)
-        }
+        if self.rng.random_ratio(1, 25) { (cents * 10_000, Coin::Usd) } else { (cents * 1_000_000, Coin::Apt) }
     }
 
     /// A token with copies that are not listed, and the position of one that holds some.
@@ -201,20 +190,13 @@ impl World {
 
     /// All, or sometimes a part, of what is there.
     fn some_of(&mut self, available: u64) -> u64 {
-        if available > 1 && self.rng.random_bool(0.6) {
-            self.rng.random_range(1..=available)
-        } else {
-            available
-        }
+        if available > 1 && self.rng.random_bool(0.6) { self.rng.random_range(1..=available) } else { available }
     }
 }
 
 /// An address as the node writes it: no leading zeros.
 fn trimmed(bytes: &[u8; 32]) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    let digits: String = bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0F)])
-        .collect();
+    let digits: String = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0F)]).collect();
     format!("0x{}", digits.trim_start_matches('0'))
 }

@@ -11,19 +11,11 @@ const STANDING: [u64; 5] = [3_600, 86_400, 3 * 86_400, 7 * 86_400, 30 * 86_400];
 impl World {
     /// Somebody offers coins for a token of somebody else.
     pub(super) fn offer(&mut self, now: i64) -> Option<Transaction> {
-        let for_sale = if self.rng.random_bool(0.4) {
-            self.open_listing(|_| true)
-        } else {
-            None
-        };
+        let for_sale = if self.rng.random_bool(0.4) { self.open_listing(|_| true) } else { None };
         let token = for_sale.map_or_else(|| self.rng.random_range(0..self.tokens.len()), |(token, _)| token);
         let coin_owner = self.somebody();
         let target = &self.tokens[token];
-        let holds = target
-            .holders
-            .iter()
-            .map(|(holder, _)| *holder)
-            .chain(target.listings.iter().map(|l| l.seller));
+        let holds = target.holders.iter().map(|(holder, _)| *holder).chain(target.listings.iter().map(|l| l.seller));
         let has_offered = target.offers.iter().any(|offer| offer.coin_owner == coin_owner);
         if has_offered || holds.into_iter().all(|holder| holder == coin_owner) {
             return None;
@@ -50,16 +42,11 @@ impl World {
     /// An owner with free copies accepts an offer, whole or in part.
     pub(super) fn accept(&mut self, now: i64) -> Option<Transaction> {
         let (token, at) = self.standing_offer()?;
-        let Offer {
-            coin_owner, remaining, ..
-        } = self.tokens[token].offers[at];
+        let Offer { coin_owner, remaining, .. } = self.tokens[token].offers[at];
         if self.is_expired(&self.tokens[token].offers[at]) {
             return None;
         }
-        let (owner, held) = *self.tokens[token]
-            .holders
-            .iter()
-            .find(|(holder, _)| *holder != coin_owner)?;
+        let (owner, held) = *self.tokens[token].holders.iter().find(|(holder, _)| *holder != coin_owner)?;
         let amount = self.some_of(held.min(remaining));
         let event = self.hand_over(now, token, at, owner, amount);
         Some(self.transaction(owner, vec![event]))
@@ -86,11 +73,7 @@ impl World {
     fn standing_offer(&mut self) -> Option<(usize, usize)> {
         while !self.wanted.is_empty() {
             let count = self.wanted.len();
-            let oldest = if self.rng.random_bool(0.6) {
-                count.saturating_sub(64)
-            } else {
-                0
-            };
+            let oldest = if self.rng.random_bool(0.6) { count.saturating_sub(64) } else { 0 };
             let drawn = self.rng.random_range(oldest..count);
             let token = self.wanted[drawn];
             match self.tokens[token].offers.len() {
