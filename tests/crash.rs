@@ -58,24 +58,13 @@ async fn kills_lose_and_double_nothing(backend: Backend) {
             }
             let executed = database.executed().await;
             kills += 1;
-            assert!(
-                kills <= MOST_KILLS,
-                "{what}: only {at_work} of {kills} kills hit it at work"
-            );
+            assert!(kills <= MOST_KILLS, "{what}: only {at_work} of {kills} kills hit it at work");
             at_work += u32::from(executed > 0 && executed < EVENTS);
             println!("{what}: kill {kills} after {delay:?}: {executed} of {EVENTS} executed");
         }
         setup.until_caught_up().await.expect(0);
-        tables::assert_equal(
-            &plain_fold(&node.node.history()),
-            &tables::read(&database.db).await,
-            &what,
-        );
-        assert_eq!(
-            database.number("SELECT unexpected FROM markets").await,
-            Some(0),
-            "{what}"
-        );
+        tables::assert_equal(&plain_fold(&node.node.history()), &tables::read(&database.db).await, &what);
+        assert_eq!(database.number("SELECT unexpected FROM markets").await, Some(0), "{what}");
         if at_work == KILLS_AT_WORK {
             break;
         }
@@ -85,13 +74,7 @@ async fn kills_lose_and_double_nothing(backend: Backend) {
 /// A node that takes its time.
 async fn market(seed: u64) -> TestNode {
     let latency = Duration::from_millis(5);
-    TestNode::start(Config {
-        seed,
-        events: EVENTS,
-        latency,
-        ..Config::default()
-    })
-    .await
+    TestNode::start(Config { seed, events: EVENTS, latency, ..Config::default() }).await
 }
 
 /// How long a worker takes that nobody kills.

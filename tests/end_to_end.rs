@@ -1,4 +1,6 @@
 //! The program against a simulated node, on every database: in the end the tables hold what the chain emitted.
+//!
+//! Every market comes from a seed that failures name; `E2E_SEED` sets another for all.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
@@ -21,6 +23,11 @@ on_every_database!(
     broken_events_are_parked_and_nothing_else_changes,
 );
 
+fn seed(usual: u64) -> u64 {
+    let given = std::env::var("E2E_SEED").ok();
+    given.map_or(usual, |seed| seed.parse().expect("E2E_SEED is a whole number"))
+}
+
 /// The tables hold what the node's events make of them, and nothing else.
 async fn assert_is_plain_fold(database: &TestDatabase, node: &TestNode, what: &str) {
     let expected = plain_fold(&node.node.history());
@@ -31,30 +38,22 @@ async fn assert_is_plain_fold(database: &TestDatabase, node: &TestNode, what: &s
 
 async fn catching_up_ends_with_the_tables_of_a_plain_fold(backend: Backend) {
     let database = TestDatabase::create(backend).await;
-    let config = Config {
-        seed: 11,
-        events: 3_000,
-        ..Config::default()
-    };
+    let config = Config { seed: seed(11), events: 3_000, ..Config::default() };
     let node = TestNode::start(config).await;
     let worker = Setup::of(&database.url, &node.url);
     let ended = worker.until_caught_up().await.expect(0);
     assert_eq!(ended.stderr, "");
     assert_eq!(ended.error_log, "", "nothing was wrong");
-    assert_is_plain_fold(&database, &node, "seed 11").await;
+    assert_is_plain_fold(&database, &node, &format!("seed {}", seed(11))).await;
     assert_eq!(database.executed().await, 3_000);
     // Once more: nothing to do, nothing done twice.
     worker.until_caught_up().await.expect(0);
-    assert_is_plain_fold(&database, &node, "seed 11, second run").await;
+    assert_is_plain_fold(&database, &node, &format!("seed {}, second run", seed(11))).await;
 }
 
 async fn following_resumes_where_it_was_stopped(backend: Backend) {
     let database = TestDatabase::create(backend).await;
-    let config = Config {
-        seed: 12,
-        events: 700,
-        ..Config::default()
-    };
+    let config = Config { seed: seed(12), events: 700, ..Config::default() };
     let node = TestNode::start(config).await;
     let setup = Setup::of(&database.url, &node.url);
     let limit = Duration::from_secs(20);
@@ -64,7 +63,7 @@ async fn following_resumes_where_it_was_stopped(backend: Backend) {
     for _ in 0..5 {
         node.node.emit(40);
         database.until_executed(node.node.history().len() as u64, limit).await;
-        assert_is_plain_fold(&database, &node, "seed 12, following").await;
+        assert_is_plain_fold(&database, &node, &format!("seed {}, following", seed(12))).await;
     }
     worker.terminate().await;
     worker.ended(Duration::from_secs(5)).await.expect(0);
@@ -74,53 +73,39 @@ async fn following_resumes_where_it_was_stopped(backend: Backend) {
     database.until_executed(node.node.history().len() as u64, limit).await;
     worker.terminate().await;
     worker.ended(Duration::from_secs(5)).await.expect(0);
-    assert_is_plain_fold(&database, &node, "seed 12, resumed").await;
+    assert_is_plain_fold(&database, &node, &format!("seed {}, resumed", seed(12))).await;
 }
 
 async fn an_unkind_node_changes_nothing(backend: Backend) {
     let database = TestDatabase::create(backend).await;
     let faults = "429:0.01,429-retry-after:0.01,500:0.05,503-html:0.05,truncate:0.05,reset:0.05,stale:0.05";
-    let config = Config {
-        seed: 13,
-        events: 3_000,
-        faults: faults.parse().unwrap(),
-        ..Config::default()
-    };
+    let config = Config { seed: seed(13), events: 3_000, faults: faults.parse().unwrap(), ..Config::default() };
     let node = TestNode::start(config).await;
     let worker = Setup::of(&database.url, &node.url);
     let ended = worker.until_caught_up().await.expect(0);
     assert!(ended.error_log.contains("WARN"), "waiting shows in error.log");
-    assert_is_plain_fold(&database, &node, "seed 13").await;
+    assert_is_plain_fold(&database, &node, &format!("seed {}", seed(13))).await;
 }
 
 async fn two_workers_at_once_store_everything_once(backend: Backend) {
     let database = TestDatabase::create(backend).await;
-    let config = Config {
-        seed: 14,
-        events: 3_000,
-        latency: Duration::from_millis(3),
-        ..Config::default()
-    };
+    let config = Config { seed: seed(14), events: 3_000, latency: Duration::from_millis(3), ..Config::default() };
     let node = TestNode::start(config).await;
     let (one, other) = (Setup::of(&database.url, &node.url), Setup::of(&database.url, &node.url));
     let (one, other) = tokio::join!(one.until_caught_up(), other.until_caught_up());
     one.expect(0);
     other.expect(0);
-    assert_is_plain_fold(&database, &node, "seed 14").await;
+    assert_is_plain_fold(&database, &node, &format!("seed {}", seed(14))).await;
 }
 
 async fn broken_events_are_parked_and_nothing_else_changes(backend: Backend) {
     let database = TestDatabase::create(backend).await;
-    let config = Config {
-        seed: 15,
-        events: 3_000,
-        faults: "mistyped:0.05".parse().unwrap(),
-        ..Config::default()
-    };
+    let config =
+        Config { seed: seed(15), events: 3_000, faults: "mistyped:0.05".parse().unwrap(), ..Config::default() };
     let node = TestNode::start(config).await;
     Setup::of(&database.url, &node.url).until_caught_up().await.expect(0);
     let history = node.node.history();
-    tables::assert_equal(&plain_fold(&history), &tables::read(&database.db).await, "seed 15");
+    tables::assert_equal(&plain_fold(&history), &tables::read(&database.db).await, &format!("seed {}", seed(15)));
 
     let letter = "observer, ' ', seq_no, ' ', version, ' ', state, ' ', attempts, ' ', error";
     let letter = match backend {
@@ -132,10 +117,7 @@ async fn broken_events_are_parked_and_nothing_else_changes(backend: Backend) {
     let broken = history.iter().filter_map(|event| {
         let field = broken_field(event)?;
         let observer = plain_fold::observer(event.stream);
-        Some(format!(
-            "{observer} {} {} parked 1 {field}: ",
-            event.seq_no, event.version
-        ))
+        Some(format!("{observer} {} {} parked 1 {field}: ", event.seq_no, event.version))
     });
     let mut broken: Vec<String> = broken.collect();
     broken.sort();
@@ -165,11 +147,7 @@ async fn a_password_shows_nowhere(backend: Backend) {
         ..Config::default()
     };
     let node = TestNode::start(config).await;
-    let worker = Setup::of(&database.url, &node.url)
-        .set("RUST_LOG", "trace")
-        .until_caught_up()
-        .await
-        .expect(0);
+    let worker = Setup::of(&database.url, &node.url).set("RUST_LOG", "trace").until_caught_up().await.expect(0);
     let password = database.password();
     assert!(!password.is_empty());
     assert!(worker.error_log.contains("WARN"));
@@ -179,11 +157,7 @@ async fn a_password_shows_nowhere(backend: Backend) {
 
     // Percent-encoded in the URL, as its special characters demand.
     let wrong = database.url_for("worker", "Wr0ng/pass@word");
-    let ended = Setup::of(&wrong, &node.url)
-        .set("RUST_LOG", "trace")
-        .until_caught_up()
-        .await
-        .expect(2);
+    let ended = Setup::of(&wrong, &node.url).set("RUST_LOG", "trace").until_caught_up().await.expect(2);
     ended.says(&["DATABASE_URL", "worker:***@", "check user, password and grants"]);
     for said in [ended.stdout, ended.stderr, ended.error_log] {
         assert!(!said.contains("Wr0ng"), "{said}");
@@ -193,11 +167,7 @@ async fn a_password_shows_nowhere(backend: Backend) {
 /// The plain fold is only worth something if a difference shows, and if the market makes one of everything.
 #[tokio::test]
 async fn one_changed_cell_is_a_difference() {
-    let node = Node::new(Config {
-        seed: 11,
-        events: 3_000,
-        ..Config::default()
-    });
+    let node = Node::new(Config { seed: seed(11), events: 3_000, ..Config::default() });
     let fold = plain_fold(&node.history());
     let having = |table: &str, column: &str, text: &str| {
         let rows = fold[table].values().filter(|row| row[column].as_deref() == Some(text));
@@ -215,9 +185,6 @@ async fn one_changed_cell_is_a_difference() {
         row.insert(column, Some("1".to_owned()));
         let compared = std::panic::catch_unwind(|| tables::assert_equal(&fold, &other, "as it must"));
         let message = *compared.unwrap_err().downcast::<String>().unwrap();
-        assert!(
-            message.contains("1 differences") && message.contains(&format!("{column}: expected")),
-            "{message}"
-        );
+        assert!(message.contains("1 differences") && message.contains(&format!("{column}: expected")), "{message}");
     }
 }

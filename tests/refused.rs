@@ -26,10 +26,7 @@ async fn a_foreign_table_of_our_name_is_refused_and_left_alone(backend: Backend)
     database.execute("INSERT INTO orders VALUES (7)").await;
     let ended = Setup::of(&database.url, NO_NODE).until_caught_up().await.expect(1);
     ended.says(&["orders", "a database of its own", "DATABASE_URL"]);
-    assert_eq!(
-        database.number("SELECT COUNT(*) FROM orders WHERE id = 7").await,
-        Some(1)
-    );
+    assert_eq!(database.number("SELECT COUNT(*) FROM orders WHERE id = 7").await, Some(1));
     assert_eq!(tables_of(&database).await, ["orders"]);
 }
 
@@ -57,13 +54,7 @@ async fn a_node_of_another_chain_stops_observers(backend: Backend) {
     database.execute("UPDATE checkpoints SET chain_id = 2").await;
     node.node.emit(100);
     let ended = setup.until_caught_up().await.expect(1);
-    for part in [
-        "imart:list had to stop",
-        "chain 4",
-        "chain 2",
-        "NODE_URL",
-        "DATABASE_URL",
-    ] {
+    for part in ["imart:list had to stop", "chain 4", "chain 2", "NODE_URL", "DATABASE_URL"] {
         assert!(ended.stderr.contains(part), "{part:?} is not in: {}", ended.stderr);
     }
     assert!(ended.error_log.contains(" ERROR "), "{}", ended.error_log);
@@ -92,12 +83,8 @@ async fn a_user_who_may_only_read_is_told_what_rights_are_missing() {
     let database = TestDatabase::create(Backend::MySql).await;
     let name = database.name();
     let user = format!("{name}_r");
-    database
-        .execute(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'read-only'"))
-        .await;
-    database
-        .execute(&format!("GRANT SELECT ON {name}.* TO '{user}'@'%'"))
-        .await;
+    database.execute(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'read-only'")).await;
+    database.execute(&format!("GRANT SELECT ON {name}.* TO '{user}'@'%'")).await;
     let url = database.url_for(&user, "read-only");
     let ended = Setup::of(&url, NO_NODE).until_caught_up().await;
     database.execute(&format!("DROP USER '{user}'@'%'")).await;
@@ -114,18 +101,10 @@ async fn a_schema_up_to_date_needs_no_rights_to_change_it() {
     Setup::of(&database.url, &node.url).until_caught_up().await.expect(0);
     let name = database.name();
     let user = format!("{name}_w");
-    database
-        .execute(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'rows-only'"))
-        .await;
-    database
-        .execute(&format!(
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO '{user}'@'%'"
-        ))
-        .await;
+    database.execute(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'rows-only'")).await;
+    database.execute(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO '{user}'@'%'")).await;
     node.node.emit(100);
-    let ended = Setup::of(&database.url_for(&user, "rows-only"), &node.url)
-        .until_caught_up()
-        .await;
+    let ended = Setup::of(&database.url_for(&user, "rows-only"), &node.url).until_caught_up().await;
     database.execute(&format!("DROP USER '{user}'@'%'")).await;
     ended.expect(0);
     let expected = plain_fold(&node.node.history());
@@ -138,11 +117,7 @@ async fn an_account_without_the_handles_stops_observers() {
     let node = small_node().await;
     let setup = Setup::of(&database.url, &node.url).set("MARKETS", "imart@0x1");
     let ended = setup.until_caught_up().await.expect(1);
-    for part in [
-        "imart:list had to stop",
-        "imart:create_token had to stop",
-        "FixedMarketEvents",
-    ] {
+    for part in ["imart:list had to stop", "imart:create_token had to stop", "FixedMarketEvents"] {
         assert!(ended.stderr.contains(part), "{part:?} is not in: {}", ended.stderr);
     }
     assert_eq!(database.executed().await, 0);
@@ -155,30 +130,15 @@ async fn an_account_without_the_handles_stops_observers() {
 async fn too_many_parked_events_stop_observers_and_nothing_is_lost() {
     let database = TestDatabase::create(Backend::Sqlite).await;
     let faults = "mistyped:1.0".parse().unwrap();
-    let node = TestNode::start(Config {
-        seed: 21,
-        events: 600,
-        faults,
-        ..Config::default()
-    })
-    .await;
+    let node = TestNode::start(Config { seed: 21, events: 600, faults, ..Config::default() }).await;
     let setup = Setup::of(&database.url, &node.url).set("MAX_PARKED", "5");
     let ended = setup.until_caught_up().await.expect(1);
-    for part in [
-        "imart:list had to stop",
-        "5 events in a row",
-        "seq no 4",
-        "dead_letters",
-        "MAX_PARKED",
-    ] {
+    for part in ["imart:list had to stop", "5 events in a row", "seq no 4", "dead_letters", "MAX_PARKED"] {
         assert!(ended.stderr.contains(part), "{part:?} is not in: {}", ended.stderr);
     }
     let stored = "SELECT COUNT(*) FROM events WHERE observer = 'imart:list'";
     let parked = "SELECT COUNT(*) FROM dead_letters WHERE observer = 'imart:list' AND state = 'parked'";
-    assert_eq!(
-        (database.number(stored).await, database.number(parked).await),
-        (Some(5), Some(5))
-    );
+    assert_eq!((database.number(stored).await, database.number(parked).await), (Some(5), Some(5)));
 
     // A restart goes on counting: nothing more happens until somebody allows it.
     setup.until_caught_up().await.expect(1);
@@ -193,25 +153,13 @@ async fn too_many_parked_events_stop_observers_and_nothing_is_lost() {
 async fn a_gap_stops_its_observer_and_the_others_go_on() {
     let database = TestDatabase::create(Backend::Sqlite).await;
     let faults = "gap:70".parse().unwrap();
-    let node = TestNode::start(Config {
-        seed: 22,
-        events: 600,
-        faults,
-        ..Config::default()
-    })
-    .await;
+    let node = TestNode::start(Config { seed: 22, events: 600, faults, ..Config::default() }).await;
     let setup = Setup::of(&database.url, &node.url);
     let ended = setup.until_caught_up().await.expect(1);
     ended.says(&["imart:list had to stop", "gap", "NODE_URL"]);
     let executed = "SELECT executed_seq_no FROM checkpoints WHERE observer = 'imart:list'";
     assert_eq!(database.number(executed).await, Some(69));
-    let listed = node
-        .node
-        .counters()
-        .iter()
-        .find(|(stream, _)| stream == "list_token_events")
-        .unwrap()
-        .1;
+    let listed = node.node.counters().iter().find(|(stream, _)| stream == "list_token_events").unwrap().1;
     assert_eq!(database.executed().await, 600 - listed + 70);
 
     node.node.set_faults(Faults::default());
@@ -226,11 +174,7 @@ async fn pruned_history_stops_observers_with_the_remedy() {
         let (database, node, _) = pruned(fault).await;
         let ended = Setup::of(&database.url, &node.url).until_caught_up().await.expect(1);
         for part in ["imart:list had to stop", "pruned", "NODE_ARCHIVE_URL"] {
-            assert!(
-                ended.stderr.contains(part),
-                "{fault}: {part:?} is not in: {}",
-                ended.stderr
-            );
+            assert!(ended.stderr.contains(part), "{fault}: {part:?} is not in: {}", ended.stderr);
         }
         assert_eq!(database.executed().await, 0, "{fault}");
     }
@@ -250,11 +194,7 @@ async fn an_archive_is_asked_for_pruned_history_in_whatever_form_its_loss_shows(
 
 /// An empty database, a node that has lost the first half of its history, and one that has not.
 async fn pruned(fault: &str) -> (TestDatabase, TestNode, TestNode) {
-    let config = Config {
-        seed: 23,
-        events: 600,
-        ..Config::default()
-    };
+    let config = Config { seed: 23, events: 600, ..Config::default() };
     let (node, archive) = (TestNode::start(config.clone()).await, TestNode::start(config).await);
     let half = node.node.history()[300].version;
     node.node.set_faults(format!("{fault}:{half}").parse().unwrap());
@@ -262,11 +202,7 @@ async fn pruned(fault: &str) -> (TestDatabase, TestNode, TestNode) {
 }
 
 async fn small_node() -> TestNode {
-    TestNode::start(Config {
-        events: 200,
-        ..Config::default()
-    })
-    .await
+    TestNode::start(Config { events: 200, ..Config::default() }).await
 }
 
 /// The names of all tables.

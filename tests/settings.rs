@@ -19,11 +19,7 @@ const REFUSED: [(&str, &str, &str); 27] = [
     ("DATABASE_URL", "market.db", "no scheme"),
     ("DATABASE_URL", "mysql://host", "no database name"),
     ("DATABASE_URL", "postgres:///db", "no host"),
-    (
-        "DATABASE_URL",
-        "sqlite:///nowhere/at/all.db?mode=rwc",
-        "check its folder",
-    ),
+    ("DATABASE_URL", "sqlite:///nowhere/at/all.db?mode=rwc", "check its folder"),
     ("DATABASE_URL", "sqlite://absent.db", "?mode=rwc"),
     ("MARKETS", "imartt", "built in: imart"),
     ("MARKETS", "imart,imart", "only once"),
@@ -40,11 +36,7 @@ const REFUSED: [(&str, &str, &str); 27] = [
     ("MAX_PARKED", "-1", "from 1 to"),
     ("MAX_PARKED", "many", "from 1 to"),
     ("NODE_URL", "fullnode.testnet.aptoslabs.com/v1", "like https://fullnode"),
-    (
-        "NODE_URL",
-        "ftp://fullnode.testnet.aptoslabs.com/v1",
-        "like https://fullnode",
-    ),
+    ("NODE_URL", "ftp://fullnode.testnet.aptoslabs.com/v1", "like https://fullnode"),
     ("NODE_URL", "https://node/v1?key=1", "NODE_API_KEY"),
     ("NODE_URL", ",", "names no node"),
     ("NODE_ARCHIVE_URL", "archive", "like https://fullnode"),
@@ -73,22 +65,14 @@ async fn a_setting_that_cannot_be_right_is_refused_with_status_2_before_anything
 #[tokio::test]
 async fn what_is_refused_is_shown_without_its_secrets() {
     for (name, value, shown) in [
-        (
-            "DATABASE_URL",
-            "mysql://me:hush@host:99999/db",
-            "mysql://me:***@host:99999/db",
-        ),
+        ("DATABASE_URL", "mysql://me:hush@host:99999/db", "mysql://me:***@host:99999/db"),
         ("DATABASE_URL", "mssql://me:hu@sh@host/db", "mssql://me:***@host/db"),
         ("NODE_URL", "ftp://me:hush@host/v1", "ftp://me:***@host/v1"),
         ("NODE_API_KEY", "hush,another", "***"),
     ] {
         let ended = Setup::new().set(name, value).until_caught_up().await.expect(2);
         ended.says(&[&format!("{name}={shown}: ")]);
-        assert!(
-            !ended.stderr.contains("sh@") && !ended.stderr.contains("hush"),
-            "{}",
-            ended.stderr
-        );
+        assert!(!ended.stderr.contains("sh@") && !ended.stderr.contains("hush"), "{}", ended.stderr);
     }
 }
 
@@ -140,16 +124,8 @@ async fn database_url_wins_over_db_url_and_says_so() {
     let setup = setup.set("DATABASE_URL", "sqlite://first.db?mode=rwc");
     let ended = setup.until_caught_up().await.expect(0);
     assert_eq!(databases(setup.folder()), ["first.db", "second.db"]);
-    let warning = ended
-        .stdout
-        .lines()
-        .find(|line| line.contains("WARN"))
-        .unwrap_or_default();
-    assert!(
-        warning.contains("DATABASE_URL") && warning.contains("DB_URL"),
-        "{}",
-        ended.stdout
-    );
+    let warning = ended.stdout.lines().find(|line| line.contains("WARN")).unwrap_or_default();
+    assert!(warning.contains("DATABASE_URL") && warning.contains("DB_URL"), "{}", ended.stdout);
     assert!(ended.error_log.contains("DB_URL"), "{}", ended.error_log);
 }
 
@@ -171,23 +147,14 @@ async fn a_log_folder_that_cannot_be_written_is_a_warning_on_stdout() {
         let ended = setup.until_caught_up().await.expect(0);
         assert_eq!(ended.stderr, "");
         let warnings: Vec<_> = ended.stdout.lines().filter(|line| line.contains("WARN")).collect();
-        assert!(
-            warnings.len() == 1 && warnings[0].contains("LOG_DIR"),
-            "{}",
-            ended.stdout
-        );
+        assert!(warnings.len() == 1 && warnings[0].contains("LOG_DIR"), "{}", ended.stdout);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn error_log_gets_warnings_and_errors_only_and_stdout_the_rest_too() {
     let faults = "500:0.2".parse().unwrap();
-    let node = TestNode::start(Config {
-        events: 500,
-        faults,
-        ..Config::default()
-    })
-    .await;
+    let node = TestNode::start(Config { events: 500, faults, ..Config::default() }).await;
     let setup = Setup::new().set("NODE_URL", &node.url);
     let ended = setup.until_caught_up().await.expect(0);
     assert!(ended.stdout.contains(" INFO "), "{}", ended.stdout);
@@ -198,18 +165,11 @@ async fn error_log_gets_warnings_and_errors_only_and_stdout_the_rest_too() {
         let (_, said) = line.split_once(' ').unwrap();
         assert!(ended.stdout.contains(said), "only in error.log: {line}");
     }
-    assert_eq!(
-        std::fs::read_to_string(setup.folder().join("error.log")).unwrap(),
-        ended.error_log
-    );
+    assert_eq!(std::fs::read_to_string(setup.folder().join("error.log")).unwrap(), ended.error_log);
 }
 
 async fn small_node() -> TestNode {
-    TestNode::start(Config {
-        events: 30,
-        ..Config::default()
-    })
-    .await
+    TestNode::start(Config { events: 30, ..Config::default() }).await
 }
 
 /// The SQLite files in a folder.

@@ -43,14 +43,7 @@ impl TestDatabase {
             }
         };
         let db = connect(&url).await;
-        Self {
-            backend,
-            url,
-            db,
-            name,
-            server,
-            _folder: folder,
-        }
+        Self { backend, url, db, name, server, _folder: folder }
     }
 
     /// Runs a statement.
@@ -89,10 +82,7 @@ impl TestDatabase {
             }
         };
         if tokio::time::timeout(limit, reached).await.is_err() {
-            panic!(
-                "after {limit:?} {} of {count} events are executed",
-                self.executed().await
-            );
+            panic!("after {limit:?} {} of {count} events are executed", self.executed().await);
         }
     }
 
@@ -119,17 +109,10 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         let Some(server) = self.server.take() else { return };
         // PostgreSQL drops nothing that somebody, such as a worker that has just been killed, is connected to.
-        let force = if self.backend == Backend::Postgres {
-            " WITH (FORCE)"
-        } else {
-            ""
-        };
+        let force = if self.backend == Backend::Postgres { " WITH (FORCE)" } else { "" };
         let sql = format!("DROP DATABASE {}{force}", self.name);
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async { execute(&connect(&server).await, &sql).await });
         });
         if dropping.join().is_err() {
@@ -152,25 +135,17 @@ fn server(backend: Backend) -> Option<String> {
 async fn connect(url: &str) -> DatabaseConnection {
     let mut options = ConnectOptions::new(url);
     options.max_connections(1).sqlx_logging(false);
-    Database::connect(options)
-        .await
-        .unwrap_or_else(|error| panic!("cannot connect: {error}"))
+    Database::connect(options).await.unwrap_or_else(|error| panic!("cannot connect: {error}"))
 }
 
 async fn execute(db: &DatabaseConnection, sql: &str) {
     let statement = Statement::from_string(db.get_database_backend(), sql);
-    db.execute_raw(statement)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    db.execute_raw(statement).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
 /// Told apart from those of other tests, other processes, and earlier runs; short enough to make a user's name of it.
 fn unique_name() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-    format!(
-        "e2e_{}_{now:x}_{}",
-        std::process::id(),
-        NUMBER.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("e2e_{}_{now:x}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }

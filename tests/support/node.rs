@@ -23,10 +23,6 @@ impl TestNode {
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         tokio::spawn(Arc::clone(&node).serve(listener, stop.clone()));
-        Self {
-            node,
-            url,
-            _serving: stop.drop_guard(),
-        }
+        Self { node, url, _serving: stop.drop_guard() }
     }
 }

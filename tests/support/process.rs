@@ -48,11 +48,7 @@ impl Setup {
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let logs = folder.path().display().to_string();
-        let setup = Self {
-            folder,
-            environment: vec![],
-            arguments: vec!["run".to_owned()],
-        };
+        let setup = Self { folder, environment: vec![], arguments: vec!["run".to_owned()] };
         setup.set("API_LISTEN", "off").set("LOG_DIR", &logs)
     }
 
@@ -172,14 +168,8 @@ impl Ended {
     /// Panics with everything it said, unless it ended with that status.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
-        let Self {
-            status, stdout, stderr, ..
-        } = &self;
-        assert_eq!(
-            self.code(),
-            Some(code),
-            "{status}; stdout:\n{stdout}\nstderr:\n{stderr}"
-        );
+        let Self { status, stdout, stderr, .. } = &self;
+        assert_eq!(self.code(), Some(code), "{status}; stdout:\n{stdout}\nstderr:\n{stderr}");
         self
     }
 
@@ -188,11 +178,7 @@ impl Ended {
     pub fn says(&self, parts: &[&str]) {
         let line = self.stderr.trim_end();
         assert!(!line.contains('\n'), "more than one line:\n{line}");
-        assert!(
-            line.starts_with("error: "),
-            "no error: {line:?}; stdout:\n{}",
-            self.stdout
-        );
+        assert!(line.starts_with("error: "), "no error: {line:?}; stdout:\n{}", self.stdout);
         for part in parts {
             assert!(line.contains(part), "{part:?} is not in: {line}");
         }

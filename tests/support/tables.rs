@@ -126,14 +126,10 @@ pub fn assert_equal(expected: &Tables, actual: &Tables, what: &str) {
 
 fn different_columns(table: &str, key: &[String], expected: &Row, actual: &Row) -> Vec<String> {
     let columns: BTreeSet<_> = expected.keys().chain(actual.keys()).collect();
-    let different = columns
-        .into_iter()
-        .filter(|column| expected.get(*column) != actual.get(*column));
+    let different = columns.into_iter().filter(|column| expected.get(*column) != actual.get(*column));
     let shown = |row: &Row, column: &str| match row.get(column) {
         None => "(not read)".to_owned(),
-        Some(value) => value
-            .as_ref()
-            .map_or_else(|| "null".to_owned(), |text| format!("{text:?}")),
+        Some(value) => value.as_ref().map_or_else(|| "null".to_owned(), |text| format!("{text:?}")),
     };
     different
         .map(|column| {
@@ -147,22 +143,10 @@ impl Table {
     async fn read(&self, db: &DatabaseConnection) -> BTreeMap<Vec<String>, Row> {
         let backend = db.get_database_backend();
         let columns: Vec<(&'static str, String)> = [
-            self.text
-                .iter()
-                .map(|name| (*name, (*name).to_owned()))
-                .collect::<Vec<_>>(),
-            self.whole
-                .iter()
-                .map(|name| (*name, number_as_text(backend, name)))
-                .collect(),
-            self.amounts
-                .iter()
-                .map(|name| (*name, number_as_text(backend, name)))
-                .collect(),
-            self.times
-                .iter()
-                .map(|name| (*name, time_as_text(backend, name)))
-                .collect(),
+            self.text.iter().map(|name| (*name, (*name).to_owned())).collect::<Vec<_>>(),
+            self.whole.iter().map(|name| (*name, number_as_text(backend, name))).collect(),
+            self.amounts.iter().map(|name| (*name, number_as_text(backend, name))).collect(),
+            self.times.iter().map(|name| (*name, time_as_text(backend, name))).collect(),
         ]
         .concat();
         let list: Vec<String> = columns.iter().map(|(name, sql)| format!("{sql} AS {name}")).collect();
@@ -174,20 +158,10 @@ impl Table {
             let mut row = Row::new();
             for (name, _) in &columns {
                 let value: Option<String> = found.try_get("", name).unwrap();
-                let value = value.map(|text| {
-                    if self.amounts.contains(name) {
-                        unpadded(text)
-                    } else {
-                        text
-                    }
-                });
+                let value = value.map(|text| if self.amounts.contains(name) { unpadded(text) } else { text });
                 row.insert(*name, value);
             }
-            let key: Vec<String> = self
-                .key
-                .iter()
-                .map(|name| row[name].clone().unwrap_or_default())
-                .collect();
+            let key: Vec<String> = self.key.iter().map(|name| row[name].clone().unwrap_or_default()).collect();
             let before = rows.insert(key.clone(), row);
             assert!(before.is_none(), "{} has {key:?} twice", self.name);
         }

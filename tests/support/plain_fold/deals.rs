@@ -19,21 +19,13 @@ pub fn offer_key(event: &Event) -> Option<String> {
     let about_offer = matches!(event.kind, Kind::PlaceOffer | Kind::CancelOffer | Kind::FillOffer);
     about_offer.then(|| {
         let token = event.item.token_id.as_deref().expect("an offer is for a token");
-        format!(
-            "{token}/{}/{}",
-            event.item.property_version,
-            event.address("coin_owner")
-        )
+        format!("{token}/{}/{}", event.item.property_version, event.address("coin_owner"))
     })
 }
 
 /// The id of an order or offer: market and key, the key hashed where it is long.
 pub fn id(key: &str) -> String {
-    if key.len() <= LONGEST_PLAIN_KEY {
-        format!("imart:{key}")
-    } else {
-        format!("imart:#{}", read::sha256(key))
-    }
+    if key.len() <= LONGEST_PLAIN_KEY { format!("imart:{key}") } else { format!("imart:#{}", read::sha256(key)) }
 }
 
 pub fn orders(events: &[Event]) -> BTreeMap<Vec<String>, Row> {
@@ -55,12 +47,7 @@ fn fold(
     let mut by_key: BTreeMap<String, BTreeMap<u64, Vec<&Event>>> = BTreeMap::new();
     for event in events {
         if let Some(key) = key(event) {
-            by_key
-                .entry(key)
-                .or_default()
-                .entry(event.version)
-                .or_default()
-                .push(event);
+            by_key.entry(key).or_default().entry(event.version).or_default().push(event);
         }
     }
     let mut rows = BTreeMap::new();

@@ -14,10 +14,7 @@ pub fn tokens(events: &[Event]) -> BTreeMap<Vec<String>, Row> {
             by_token.entry(key).or_default().push(event);
         }
     }
-    by_token
-        .into_iter()
-        .map(|(key, events)| (key, token(&events)))
-        .collect()
+    by_token.into_iter().map(|(key, events)| (key, token(&events))).collect()
 }
 
 fn token(events: &[&Event]) -> Row {
@@ -31,10 +28,7 @@ fn token(events: &[&Event]) -> Row {
         ("creator", Some(item.creator.clone())),
         ("collection_name", Some(item.collection_name.clone())),
         ("name", item.token_name.clone()),
-        (
-            "description",
-            created.map(|event| read::text(&event.data, "description").to_owned()),
-        ),
+        ("description", created.map(|event| read::text(&event.data, "description").to_owned())),
         ("uri", created.map(|event| read::text(&event.data, "uri").to_owned())),
         ("created_version", created.map(|event| event.version.to_string())),
         ("owner", owned.and_then(owner)),
@@ -61,10 +55,7 @@ pub fn collections(events: &[Event]) -> BTreeMap<Vec<String>, Row> {
         let key = vec![event.item.collection_id.clone()];
         by_collection.entry(key).or_default().push(event);
     }
-    by_collection
-        .into_iter()
-        .map(|(key, events)| (key, collection(&events)))
-        .collect()
+    by_collection.into_iter().map(|(key, events)| (key, collection(&events))).collect()
 }
 
 fn collection(events: &[&Event]) -> Row {
@@ -74,10 +65,7 @@ fn collection(events: &[&Event]) -> Row {
         ("collection_id", Some(item.collection_id.clone())),
         ("creator", Some(item.creator.clone())),
         ("name", Some(item.collection_name.clone())),
-        (
-            "description",
-            created.map(|event| read::text(&event.data, "description").to_owned()),
-        ),
+        ("description", created.map(|event| read::text(&event.data, "description").to_owned())),
         ("uri", created.map(|event| read::text(&event.data, "uri").to_owned())),
         ("standard", Some("v1".to_owned())),
         ("supply", None),

@@ -25,11 +25,7 @@ const STREAMS: [(&str, &str, Kind); 8] = [
     ("offer_token_events", "imart:offer", Kind::PlaceOffer),
     ("accept_offer_events", "imart:accept_offer", Kind::FillOffer),
     ("cancel_offer_events", "imart:cancel_offer", Kind::CancelOffer),
-    (
-        "collection_created_events",
-        "imart:create_collection",
-        Kind::CreateCollection,
-    ),
+    ("collection_created_events", "imart:create_collection", Kind::CreateCollection),
     ("token_created_events", "imart:create_token", Kind::CreateToken),
 ];
 
@@ -94,9 +90,7 @@ struct Event {
 impl Event {
     /// The event's own time; those of creations carry none.
     fn micros(&self) -> Option<u128> {
-        self.data
-            .get("timestamp")
-            .map(|_| read::number(&self.data, "timestamp"))
+        self.data.get("timestamp").map(|_| read::number(&self.data, "timestamp"))
     }
 
     fn time(&self) -> Option<String> {
@@ -115,24 +109,12 @@ impl Event {
 /// The tables after these events. Broken ones are stored, and have no other effect.
 pub fn plain_fold(history: &[Emitted]) -> Tables {
     let is_broken = |event: &Emitted| broken_field(event).is_some();
-    let events: Vec<Event> = history
-        .iter()
-        .filter(|event| !is_broken(event))
-        .map(understood)
-        .collect();
+    let events: Vec<Event> = history.iter().filter(|event| !is_broken(event)).map(understood).collect();
     let mut tables = Tables::new();
     let stored = history.iter().map(|event| stored_row(event, is_broken(event)));
-    tables.insert(
-        "events",
-        stored.map(|row| (key(&row, &["observer", "seq_no"]), row)).collect(),
-    );
+    tables.insert("events", stored.map(|row| (key(&row, &["observer", "seq_no"]), row)).collect());
     let activities = events.iter().map(activity);
-    tables.insert(
-        "activities",
-        activities
-            .map(|row| (key(&row, &["observer", "seq_no"]), row))
-            .collect(),
-    );
+    tables.insert("activities", activities.map(|row| (key(&row, &["observer", "seq_no"]), row)).collect());
     tables.insert("orders", deals::orders(&events));
     tables.insert("offers", deals::offers(&events));
     tables.insert("tokens", items::tokens(&events));
@@ -147,10 +129,7 @@ pub fn observer(stream: &str) -> &'static str {
 }
 
 fn place(stream: &str) -> usize {
-    STREAMS
-        .iter()
-        .position(|(field, ..)| *field == stream)
-        .expect("a known stream")
+    STREAMS.iter().position(|(field, ..)| *field == stream).expect("a known stream")
 }
 
 fn understood(event: &Emitted) -> Event {
@@ -161,32 +140,18 @@ fn understood(event: &Emitted) -> Event {
         Kind::CreateCollection => read::collection(read::text(&data, "creator"), read::text(&data, "name")),
         _ => read::token(&data),
     };
-    Event {
-        observer,
-        place,
-        seq_no: event.seq_no,
-        version: event.version,
-        kind,
-        data,
-        item,
-    }
+    Event { observer, place, seq_no: event.seq_no, version: event.version, kind, data, item }
 }
 
 fn key(row: &Row, columns: &[&str]) -> Vec<String> {
-    columns
-        .iter()
-        .map(|column| row[column].clone().unwrap_or_default())
-        .collect()
+    columns.iter().map(|column| row[column].clone().unwrap_or_default()).collect()
 }
 
 /// The event as received.
 fn stored_row(event: &Emitted, broken: bool) -> Row {
     let place = place(event.stream);
     let data: Value = serde_json::from_str(&event.data).expect("the node writes JSON");
-    let micros = data
-        .get("timestamp")
-        .filter(|_| !broken)
-        .map(|_| read::number(&data, "timestamp"));
+    let micros = data.get("timestamp").filter(|_| !broken).map(|_| read::number(&data, "timestamp"));
     row([
         ("observer", Some(STREAMS[place].1.to_owned())),
         ("seq_no", Some(event.seq_no.to_string())),
@@ -209,20 +174,12 @@ fn activity(event: &Event) -> Row {
         Kind::CreateCollection | Kind::CreateToken => (address("creator"), None, None, None, None),
         Kind::PlaceListing => (address("seller"), None, number("price"), number("token_amount"), None),
         Kind::CancelListing => (address("seller"), None, None, number("token_amount"), None),
-        Kind::FillListing => (
-            address("seller"),
-            address("buyer"),
-            number("price"),
-            number("token_amount"),
-            number("coin_amount"),
-        ),
-        Kind::PlaceOffer => (
-            address("coin_owner"),
-            None,
-            number("coin_amount_per_token"),
-            number("token_amount"),
-            None,
-        ),
+        Kind::FillListing => {
+            (address("seller"), address("buyer"), number("price"), number("token_amount"), number("coin_amount"))
+        }
+        Kind::PlaceOffer => {
+            (address("coin_owner"), None, number("coin_amount_per_token"), number("token_amount"), None)
+        }
         Kind::CancelOffer => (address("coin_owner"), None, None, None, number("coin_amount")),
         Kind::FillOffer => (
             address("token_owner"),
@@ -278,14 +235,8 @@ fn checkpoints(history: &[Emitted]) -> BTreeMap<Vec<String>, Row> {
         let count = events().count();
         let row = row([
             ("observer", Some(observer.to_owned())),
-            (
-                "executed_seq_no",
-                Some((i128::try_from(count).unwrap() - 1).to_string()),
-            ),
-            (
-                "executed_version",
-                events().next_back().map(|event| event.version.to_string()),
-            ),
+            ("executed_seq_no", Some((i128::try_from(count).unwrap() - 1).to_string())),
+            ("executed_version", events().next_back().map(|event| event.version.to_string())),
             ("events_total", Some(count.to_string())),
         ]);
         rows.insert(key(&row, &["observer"]), row);

@@ -84,11 +84,7 @@ pub fn coin(data: &Value) -> String {
         String::from_utf8(bytes).unwrap()
     };
     let account = text(info, "account_address");
-    let account = if account.len() == 3 {
-        account.to_owned()
-    } else {
-        padded(account)
-    };
+    let account = if account.len() == 3 { account.to_owned() } else { padded(account) };
     format!("{account}::{}::{}", name("module_name"), name("struct_name"))
 }
 
