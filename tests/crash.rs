@@ -1,0 +1,95 @@
+//! The program is killed, again and again, while it works: in the end the tables hold what the chain emitted, once.
+//!
+//! The kills come after random delays from a seed that every failure names; `CRASH_SEED` sets it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use event_worker::simulate::Config;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use support::database::{Backend, TestDatabase};
+use support::node::TestNode;
+use support::plain_fold::plain_fold;
+use support::process::Setup;
+use support::tables;
+
+/// Kills between the first commit and the last, on each database; however many markets that takes. One that is caught up
+/// with makes room for the next.
+const KILLS_AT_WORK: u32 = 20;
+/// With the others, which come before the first commit.
+const MOST_KILLS: u32 = 3 * KILLS_AT_WORK;
+const EVENTS: u64 = 2_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_and_double_nothing_on_sqlite() {
+    kills_lose_and_double_nothing(Backend::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_and_double_nothing_on_mysql() {
+    kills_lose_and_double_nothing(Backend::MySql).await;
+}
+
+async fn kills_lose_and_double_nothing(backend: Backend) {
+    let seed = seed();
+    println!("{backend:?}: CRASH_SEED={seed}");
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    // How long it takes here and now, so that the delays hit all of it.
+    let whole = catching_up(backend, &market(seed).await).await;
+    let (mut kills, mut at_work) = (0, 0);
+    for round in 1.. {
+        let what = format!("{backend:?}, CRASH_SEED={seed}, market {round}");
+        let node = market(seed.wrapping_add(round)).await;
+        let database = TestDatabase::create(backend).await;
+        let setup = Setup::of(&database.url, &node.url);
+        while at_work < KILLS_AT_WORK {
+            let delay = whole.mul_f64(dice.random_range(0.05..0.45));
+            let worker = setup.start_with(&["--until-caught-up"]);
+            tokio::time::sleep(delay).await;
+            let ended = worker.kill().await;
+            if ended.code().is_some() {
+                // It was faster.
+                ended.expect(0);
+                break;
+            }
+            let executed = database.executed().await;
+            kills += 1;
+            assert!(kills <= MOST_KILLS, "{what}: only {at_work} of {kills} kills hit it at work");
+            at_work += u32::from(executed > 0 && executed < EVENTS);
+            println!("{what}: kill {kills} after {delay:?}: {executed} of {EVENTS} executed");
+        }
+        setup.until_caught_up().await.expect(0);
+        tables::assert_equal(&plain_fold(&node.node.history()), &tables::read(&database.db).await, &what);
+        assert_eq!(database.number("SELECT unexpected FROM markets").await, Some(0), "{what}");
+        if at_work == KILLS_AT_WORK {
+            break;
+        }
+    }
+}
+
+/// A node that takes its time.
+async fn market(seed: u64) -> TestNode {
+    let latency = Duration::from_millis(5);
+    TestNode::start(Config { seed, events: EVENTS, latency, ..Config::default() }).await
+}
+
+/// How long a worker takes that nobody kills.
+async fn catching_up(backend: Backend, node: &TestNode) -> Duration {
+    let database = TestDatabase::create(backend).await;
+    let setup = Setup::of(&database.url, &node.url);
+    let start = Instant::now();
+    setup.until_caught_up().await.expect(0);
+    start.elapsed()
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("CRASH_SEED").ok();
+    given.map_or_else(
+        || u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos()),
+        |seed| seed.parse().expect("CRASH_SEED is a whole number"),
+    )
+}

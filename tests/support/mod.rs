@@ -1,0 +1,35 @@
+//! What the end-to-end tests share: databases, the program as a process, a simulated node, and what the tables must hold.
+
+#![allow(dead_code, reason = "each test file needs another part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+pub mod database;
+pub mod node;
+pub mod plain_fold;
+pub mod process;
+pub mod tables;
+
+/// One test per database of each scenario, an `async fn(Backend)`.
+#[macro_export]
+macro_rules! on_every_database {
+    ($($scenario:ident),+ $(,)?) => {$(
+        mod $scenario {
+            use $crate::support::database::Backend;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                super::$scenario(Backend::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_mysql() {
+                super::$scenario(Backend::MySql).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() {
+                super::$scenario(Backend::Postgres).await;
+            }
+        }
+    )+};
+}
