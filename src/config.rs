@@ -19,6 +19,18 @@ use crate::subject::NodeUrl;
 use crate::telemetry::log;
 use crate::{api, subject};
 
+/// The defaults, as `--help` shows them.
+mod default {
+    pub const DATABASE_URL: &str = "sqlite://event-worker.db?mode=rwc";
+    pub const NODE_URL: &str = "https://fullnode.testnet.aptoslabs.com/v1";
+    pub const MARKETS: &str = "imart";
+    pub const POLL_INTERVAL: &str = "5s";
+    pub const MAX_PARKED: &str = "100";
+    pub const API_LISTEN: &str = "127.0.0.1:8080";
+    pub const LOG_DIR: &str = ".";
+    pub const RUST_LOG: &str = "info";
+}
+
 /// The database, for every command that has one.
 #[derive(Debug, Clone, Args)]
 pub struct Database {
@@ -48,7 +60,7 @@ pub struct Node {
         hide_env_values = true,
         value_name = "URLS",
         help_heading = "Settings",
-        default_value = "https://fullnode.testnet.aptoslabs.com/v1"
+        default_value = default::NODE_URL
     )]
     node_url: String,
     /// Asked when history is pruned; never sent the API key [default: none]
@@ -63,13 +75,13 @@ pub struct Node {
 #[derive(Debug, Clone, Args)]
 pub struct Worker {
     /// Names of built-in markets (imart, or imart@0xADDRESS for another deployment) or market files, comma-separated
-    #[arg(long, env = "MARKETS", value_name = "MARKETS", help_heading = "Settings", default_value = "imart")]
+    #[arg(long, env = "MARKETS", value_name = "MARKETS", help_heading = "Settings", default_value = default::MARKETS)]
     markets: String,
     /// Pause between polls of a caught-up observer (250ms, 2s, 1m)
-    #[arg(long, env = "POLL_INTERVAL", value_name = "DURATION", help_heading = "Settings", default_value = "5s")]
+    #[arg(long, env = "POLL_INTERVAL", value_name = "DURATION", help_heading = "Settings", default_value = default::POLL_INTERVAL)]
     poll_interval: String,
     /// Parked events in a row before an observer stops
-    #[arg(long, env = "MAX_PARKED", value_name = "N", help_heading = "Settings", default_value = "100")]
+    #[arg(long, env = "MAX_PARKED", value_name = "N", help_heading = "Settings", default_value = default::MAX_PARKED)]
     max_parked: String,
     /// Where to answer over HTTP, or `off`
     #[arg(
@@ -77,7 +89,7 @@ pub struct Worker {
         env = "API_LISTEN",
         value_name = "ADDRESS",
         help_heading = "Settings",
-        default_value = "127.0.0.1:8080"
+        default_value = default::API_LISTEN
     )]
     api_listen: String,
 }
@@ -86,7 +98,7 @@ pub struct Worker {
 #[derive(Debug, Clone, Args)]
 pub struct Logs {
     /// Folder of error.log (WARN and worse)
-    #[arg(long, env = "LOG_DIR", value_name = "FOLDER", help_heading = "Settings", default_value = ".", global = true)]
+    #[arg(long, env = "LOG_DIR", value_name = "FOLDER", help_heading = "Settings", default_value = default::LOG_DIR, global = true)]
     log_dir: String,
     /// What is logged on stdout: error, warn, info, debug, or per module
     #[arg(
@@ -94,7 +106,7 @@ pub struct Logs {
         env = "RUST_LOG",
         value_name = "FILTER",
         help_heading = "Settings",
-        default_value = "info",
+        default_value = default::RUST_LOG,
         global = true
     )]
     rust_log: String,
@@ -150,7 +162,7 @@ impl Database {
     pub fn url_or_default(&self) -> Result<DatabaseUrl> {
         match self.url()? {
             Some(url) => Ok(url),
-            None => parse("DATABASE_URL", "sqlite://event-worker.db?mode=rwc"),
+            None => parse("DATABASE_URL", default::DATABASE_URL),
         }
     }
 
@@ -174,7 +186,7 @@ impl Database {
 impl Node {
     /// The nodes.
     pub fn nodes(&self) -> Result<subject::Config> {
-        let urls: Vec<_> = list(&self.node_url).collect();
+        let urls: Vec<_> = list(set_or(&self.node_url, default::NODE_URL)).collect();
         if urls.is_empty() {
             return Err(SettingError {
                 setting: "NODE_URL",
@@ -214,7 +226,7 @@ impl Worker {
     pub fn markets(&self) -> Result<Arc<Markets>> {
         let wrong = |value: &str, remedy: String| SettingError { setting: "MARKETS", value: value.to_owned(), remedy };
         let mut markets = vec![];
-        for text in list(&self.markets) {
+        for text in list(set_or(&self.markets, default::MARKETS)) {
             let market = if Path::new(text).extension().is_some_and(|extension| extension == "toml") {
                 let file = std::fs::read_to_string(text)
                     .map_err(|error| wrong(text, format!("the file cannot be read: {error}")))?;
@@ -237,7 +249,7 @@ impl Worker {
 
     /// The pause between polls.
     pub fn poll_interval(&self) -> Result<Duration> {
-        let interval = duration("POLL_INTERVAL", &self.poll_interval)?;
+        let interval = duration("POLL_INTERVAL", set_or(&self.poll_interval, default::POLL_INTERVAL))?;
         if interval.is_zero() {
             return Err(SettingError {
                 setting: "POLL_INTERVAL",
@@ -250,7 +262,9 @@ impl Worker {
 
     /// How many parked events in a row stop an observer; at least 1.
     pub fn max_parked(&self) -> Result<u64> {
-        let number = parse::<u64>("MAX_PARKED", &self.max_parked).ok().filter(|number| (1..=10_000).contains(number));
+        let number = parse::<u64>("MAX_PARKED", set_or(&self.max_parked, default::MAX_PARKED))
+            .ok()
+            .filter(|number| (1..=10_000).contains(number));
         number.ok_or_else(|| SettingError {
             setting: "MAX_PARKED",
             value: self.max_parked.clone(),
@@ -260,10 +274,11 @@ impl Worker {
 
     /// Where to answer over HTTP.
     pub fn api(&self) -> Result<api::Config> {
-        if self.api_listen == "off" {
+        let listen = set_or(&self.api_listen, default::API_LISTEN);
+        if listen == "off" {
             return Ok(api::Config { listen: None });
         }
-        let listen = self.api_listen.parse::<SocketAddr>().map_err(|_| SettingError {
+        let listen = listen.parse::<SocketAddr>().map_err(|_| SettingError {
             setting: "API_LISTEN",
             value: self.api_listen.clone(),
             remedy: "expected an address and a port, like 127.0.0.1:8080, or `off`".to_owned(),
@@ -275,7 +290,7 @@ impl Worker {
 impl Logs {
     /// What is shown on the console.
     pub fn filter(&self) -> Result<EnvFilter> {
-        EnvFilter::try_new(log::quieted(&self.rust_log)).map_err(|error| SettingError {
+        EnvFilter::try_new(log::quieted(set_or(&self.rust_log, default::RUST_LOG))).map_err(|error| SettingError {
             setting: "RUST_LOG",
             value: self.rust_log.clone(),
             remedy: format!("{error}; expected error, warn, info, debug, or module=level"),
@@ -285,7 +300,7 @@ impl Logs {
     /// The folder of `error.log`.
     #[must_use]
     pub fn folder(&self) -> PathBuf {
-        PathBuf::from(&self.log_dir)
+        PathBuf::from(set_or(&self.log_dir, default::LOG_DIR))
     }
 }
 
@@ -316,6 +331,10 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A variable that is set to nothing is not set.
+fn set_or<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.trim().is_empty() { default } else { text }
+}
+
 fn filled(text: Option<&String>) -> Option<&str> {
     text.map(|text| text.trim()).filter(|text| !text.is_empty())
 }
@@ -338,7 +357,7 @@ fn percent_decoded(text: &str) -> String {
 
 /// All settings that `.env.example` must list.
 #[must_use]
-pub fn names() -> BTreeSet<&'static str> {
+pub fn names() -> BTreeSet<String> {
     #[derive(clap::Parser)]
     struct All {
         #[command(flatten)]
@@ -351,7 +370,5 @@ pub fn names() -> BTreeSet<&'static str> {
         _logs: Logs,
     }
     let command = <All as clap::CommandFactory>::command();
-    let names: Vec<_> =
-        command.get_arguments().filter_map(|argument| argument.get_env()?.to_str().map(str::to_owned)).collect();
-    names.into_iter().map(|name| &*name.leak()).collect()
+    command.get_arguments().filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned())).collect()
 }

@@ -3,13 +3,16 @@
 //! The modules stand in the order in which data flows: a [`subject`] gives raw events, a [`market`] tells what they mean,
 //! [`state`] makes it true, [`observer`] loops over the three. See `ARCHITECTURE.md`.
 
-pub mod api;
+// The future of a whole command is nested deeply.
+#![recursion_limit = "256"]
+
 pub mod chain;
-pub mod cli;
-pub mod config;
-pub mod market;
-pub mod observer;
-pub mod simulate;
-pub mod state;
 pub mod subject;
+pub mod market;
+pub mod state;
+pub mod observer;
+pub mod api;
+pub mod simulate;
 pub mod telemetry;
+pub mod config;
+pub mod cli;

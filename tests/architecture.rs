@@ -90,9 +90,9 @@ fn only_state_knows_sql_and_only_config_the_environment() {
                 assert!(!text.contains(word), "{}: only {who} may use {word}", file.display());
             }
         };
-        forbidden("state", &["sea_orm", "sqlx"]);
-        forbidden("config", &["env::var", "dotenvy"]);
-        forbidden("subject", &["reqwest"]);
+        forbidden("state", &["sea_orm::", "sqlx::"]);
+        forbidden("config", &["env::var", "dotenvy::"]);
+        forbidden("subject", &["reqwest::"]);
     }
 }
 

@@ -66,7 +66,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     let prepared = run::prepare(&settings, url.clone())?;
     let board = Arc::new(Board::new(&prepared.markets));
     let watching = watch(Arc::clone(&board), url, args.until_caught_up, cancel.clone());
-    let work = async { tokio::join!(run::work(prepared, Arc::clone(&board), cancel.clone()), watching) };
+    let work = async { tokio::join!(Box::pin(run::work(prepared, Arc::clone(&board), cancel.clone())), watching) };
     let (worked, shown) = ending_in_time(&cancel, work).await.unwrap_or((Ok(()), Ok(())));
     worked.and(shown)
 }

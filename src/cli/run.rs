@@ -44,7 +44,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     }
     let cancel = until_signal()?;
     let board = Arc::new(Board::new(&prepared.markets));
-    ending_in_time(&cancel, work(prepared, board, cancel.clone())).await.unwrap_or(Ok(()))
+    ending_in_time(&cancel, Box::pin(work(prepared, board, cancel.clone()))).await.unwrap_or(Ok(()))
 }
 
 /// Checks all settings, before anything is touched.

@@ -77,7 +77,7 @@ impl Stream {
         let mut parts = Vec::with_capacity(self.key.len());
         for part in &self.key {
             parts.push(match part {
-                KeyPart::Id => event.read(self.fields.id.as_ref(), value::identifier)?,
+                KeyPart::Id => event.read(self.fields.id.as_ref(), value::id)?,
                 KeyPart::Token => decoded.item.token_id.clone(),
                 KeyPart::Collection => decoded.item.collection_id.clone(),
                 KeyPart::PropertyVersion => Some(decoded.item.property_version.to_string()),

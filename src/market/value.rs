@@ -76,18 +76,9 @@ pub fn coin_type(value: &Value) -> Parsed<String> {
     Ok(storable(canonical_type(&format!("{}::{module}::{name}", account.in_type()))))
 }
 
-/// A key's part: a number in decimal, an address padded, any other text as it is.
-pub fn identifier(value: &Value) -> Parsed<String> {
-    if let Ok(number) = amount(value) {
-        return Ok(number.to_string());
-    }
-    if let Ok(address) = address(value) {
-        return Ok(address.to_string());
-    }
-    match text(value) {
-        Ok(text) if !text.is_empty() => Ok(text),
-        _ => Err(format!("expected an id (a number, an address or a text), found {}", shown(value))),
-    }
+/// A number that a contract gives its listings or offers, in decimal.
+pub fn id(value: &Value) -> Parsed<String> {
+    count(value).map(|number| number.to_string())
 }
 
 /// A token: `0x3::token::TokenId`, or the address of a token object.
