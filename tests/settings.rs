@@ -14,7 +14,7 @@ use support::process::Setup;
 const NO_NODE: &str = "http://127.0.0.1:9/v1";
 
 /// A setting, its value, and what the message must say besides the two.
-const REFUSED: [(&str, &str, &str); 27] = [
+const REFUSED: [(&str, &str, &str); 26] = [
     ("DATABASE_URL", "mssql://host/db", "unknown scheme"),
     ("DATABASE_URL", "market.db", "no scheme"),
     ("DATABASE_URL", "mysql://host", "no database name"),
@@ -31,7 +31,6 @@ const REFUSED: [(&str, &str, &str); 27] = [
     ("POLL_INTERVAL", "0s", "longer than nothing"),
     ("POLL_INTERVAL", "-1s", "expected a duration"),
     ("POLL_INTERVAL", "soon", "expected a duration"),
-    ("POLL_INTERVAL", "", "expected a duration"),
     ("MAX_PARKED", "0", "from 1 to"),
     ("MAX_PARKED", "-1", "from 1 to"),
     ("MAX_PARKED", "many", "from 1 to"),
@@ -108,6 +107,18 @@ async fn a_flag_beats_the_environment_which_beats_the_file() {
 async fn without_settings_the_database_is_a_file_in_the_working_directory() {
     let node = small_node().await;
     let setup = Setup::new().set("NODE_URL", &node.url);
+    setup.until_caught_up().await.expect(0);
+    assert_eq!(databases(setup.folder()), ["event-worker.db"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_variable_that_is_set_to_nothing_is_not_set() {
+    let node = small_node().await;
+    let mut setup = Setup::new().set("NODE_URL", &node.url);
+    for name in ["DATABASE_URL", "DB_URL", "NODE_ARCHIVE_URL", "NODE_API_KEY", "MARKETS", "POLL_INTERVAL", "MAX_PARKED"]
+    {
+        setup = setup.set(name, "");
+    }
     setup.until_caught_up().await.expect(0);
     assert_eq!(databases(setup.folder()), ["event-worker.db"]);
 }
