@@ -46,9 +46,24 @@ async fn catching_up_ends_with_the_tables_of_a_plain_fold(backend: Backend) {
     assert_eq!(ended.error_log, "", "nothing was wrong");
     assert_is_plain_fold(&database, &node, &format!("seed {}", seed(11))).await;
     assert_eq!(database.executed().await, 3_000);
+    assert_amounts_are_numbers_to_plain_sql(&database).await;
     // Once more: nothing to do, nothing done twice.
     worker.until_caught_up().await.expect(0);
     assert_is_plain_fold(&database, &node, &format!("seed {}, second run", seed(11))).await;
+}
+
+/// Prices beyond 64 bits included: they sort, and compare with other columns, as numbers.
+async fn assert_amounts_are_numbers_to_plain_sql(database: &TestDatabase) {
+    let text = if database.backend == Backend::MySql { "CHAR" } else { "TEXT" };
+    let sorted = format!("SELECT CAST(price AS {text}) FROM activities WHERE price IS NOT NULL ORDER BY price");
+    let prices = database.texts(&sorted).await;
+    let prices: Vec<u128> = prices.iter().map(|price| price.parse().unwrap()).collect();
+    assert!(prices.is_sorted());
+    assert!(prices.last() > Some(&u128::from(u64::MAX)), "some are beyond 64 bits");
+    let paid_less = "SELECT COUNT(*) FROM activities WHERE total < price";
+    assert_eq!(database.number(paid_less).await, Some(0));
+    let highest = format!("SELECT CAST(MAX(price) AS {text}) FROM activities");
+    assert_eq!(database.texts(&highest).await[0].parse(), Ok(*prices.last().unwrap()));
 }
 
 async fn following_resumes_where_it_was_stopped(backend: Backend) {

@@ -193,7 +193,10 @@ fn apply_to_offer(row: &mut Row, event: &Event) {
             if read::field(&event.data, "is_offer_end") == &serde_json::Value::Bool(true) {
                 close(row, "accepted", event);
             } else {
+                // Whatever came before: what is open has not been closed.
                 row.insert("status", Some("created".to_owned()));
+                row.insert("closed_at", None);
+                row.insert("closed_version", None);
             }
         }
         other => unreachable!("{other:?} is not about an offer"),
