@@ -158,7 +158,7 @@ impl Table {
             let mut row = Row::new();
             for (name, _) in &columns {
                 let value: Option<String> = found.try_get("", name).unwrap();
-                let value = value.map(|text| if self.amounts.contains(name) { unpadded(text) } else { text });
+                let value = value.map(|text| if self.amounts.contains(name) { unpadded(&text) } else { text });
                 row.insert(*name, value);
             }
             let key: Vec<String> = self.key.iter().map(|name| row[name].clone().unwrap_or_default()).collect();
@@ -185,7 +185,7 @@ fn time_as_text(backend: DbBackend, name: &str) -> String {
 }
 
 /// SQLite holds numbers beyond 2^63-1 as text with leading zeros.
-fn unpadded(amount: String) -> String {
+fn unpadded(amount: &str) -> String {
     match amount.trim_start_matches('0') {
         "" => "0".to_owned(),
         digits => digits.to_owned(),
