@@ -136,17 +136,22 @@ pub fn read_dotenv() -> Result<()> {
     match dotenvy::from_path(Path::new(".env")) {
         Ok(()) => Ok(()),
         Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        // The line may hold a password: only its name is shown.
-        Err(dotenvy::Error::LineParse(line, _)) => {
-            let name = line.split('=').next().unwrap_or_default().to_owned();
-            Err(wrong(
-                name,
-                "this line cannot be read: write NAME=value, with quotes around a value that has spaces or #"
-                    .to_owned(),
-            ))
-        }
+        Err(dotenvy::Error::LineParse(..)) => Err(wrong(
+            unreadable_line(),
+            "cannot be read: write NAME=value, with quotes around a value that has spaces or #".to_owned(),
+        )),
         Err(error) => Err(wrong("(file)".to_owned(), format!("cannot be read: {error}"))),
     }
+}
+
+/// Which line of `.env` cannot be read, by number and name: its value may be a password.
+fn unreadable_line() -> String {
+    let text = std::fs::read_to_string(".env").unwrap_or_default();
+    let is_wrong = |line: &str| dotenvy::from_read_iter(line.as_bytes()).any(|setting| setting.is_err());
+    let found = (1..).zip(text.lines()).find(|(_, line)| is_wrong(line));
+    found.map_or("a line".to_owned(), |(number, line)| {
+        format!("line {number} ({})", line.split('=').next().unwrap_or_default().trim())
+    })
 }
 
 impl Database {

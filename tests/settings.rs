@@ -187,8 +187,7 @@ async fn small_node() -> TestNode {
 fn databases(folder: &Path) -> Vec<String> {
     let files = std::fs::read_dir(folder).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> =
-        names.filter(|name| Path::new(name).extension().is_some_and(|end| end == "db")).collect();
+    let mut names: Vec<String> = names.filter(|name| name.strip_suffix(".db").is_some()).collect();
     names.sort();
     names
 }

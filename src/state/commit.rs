@@ -79,6 +79,9 @@ impl Store {
             Err(error) => {
                 // After a deadlock the server has already rolled back; what counts is that nobody uses it again.
                 let _ = transaction.rollback().await;
+                if let Some(recorder) = &self.recorder {
+                    recorder.abandoned();
+                }
                 Err(error)
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::sqlx::{
-    self, Executor,
+    Executor,
     sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm::{ConnectOptions, Database, DbBackend};
@@ -23,18 +23,25 @@ impl Store {
             .acquire_timeout(Duration::from_secs(10))
             .test_before_acquire(url.backend() != DbBackend::Sqlite)
             .sqlx_logging(false);
+        // Row locks are taken where they matter, and READ COMMITTED shows what is behind them as it is now.
         options.map_sqlx_mysql_pool_opts(|pool| {
-            pool.after_connect(|connection, _| Box::pin(async move {
-                // Without STRICT a server cuts what does not fit, in silence. Row locks are taken where they matter, so
-                // READ COMMITTED shows them the newest rows. Waiting longer than a deadlock takes to be found is no use.
-                const SESSION: &str = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), SESSION TRANSACTION_ISOLATION = 'READ-COMMITTED', SESSION innodb_lock_wait_timeout = 10";
-                const OLDER: &str = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), SESSION tx_isolation = 'READ-COMMITTED', SESSION innodb_lock_wait_timeout = 10";
-                match connection.execute(sqlx::AssertSqlSafe(SESSION)).await {
-                    Ok(_) => Ok(()),
-                    // MariaDB before 11.1 has the variable under its older name only.
-                    Err(_) => connection.execute(sqlx::AssertSqlSafe(OLDER)).await.map(|_| ()),
-                }
-            }))
+            pool.after_connect(|connection, _| {
+                Box::pin(async move {
+                    connection.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+                    // Without STRICT a server cuts what does not fit, in silence. A deadlock is found at once; whoever
+                    // waits for a lock longer than this waits for somebody who hangs.
+                    let strict = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), SESSION innodb_lock_wait_timeout = 10";
+                    connection.execute(strict).await.map(|_| ())
+                })
+            })
+        });
+        options.map_sqlx_postgres_pool_opts(|pool| {
+            pool.after_connect(|connection, _| {
+                Box::pin(async move {
+                    let isolation = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
+                    connection.execute(isolation).await.map(|_| ())
+                })
+            })
         });
         options.map_sqlx_sqlite_opts(|sqlite| {
             sqlite

@@ -15,6 +15,8 @@ pub trait Recorder: Send + Sync {
     fn writes(&self, statement: &Statement);
     /// The transaction has been committed.
     fn committed(&self);
+    /// The transaction has failed: what it wrote is not there.
+    fn abandoned(&self) {}
 }
 
 /// Statements come in few sizes, so that the server's and the driver's caches know them.

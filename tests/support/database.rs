@@ -81,8 +81,8 @@ impl TestDatabase {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let reached = tokio::time::timeout(limit, reached).await;
-        assert!(reached.is_ok(), "after {limit:?} {} of {count} events are executed", self.executed().await);
+        let in_time = tokio::time::timeout(limit, reached).await.is_ok();
+        assert!(in_time, "after {limit:?} {} of {count} events are executed", self.executed().await);
     }
 
     /// The URL of this database for another login.

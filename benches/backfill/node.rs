@@ -1,0 +1,51 @@
+//! The simulated node, in a process of its own, so that it is neither measured nor counted as the worker's memory.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+
+/// The program that is measured.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_event-worker");
+
+/// A node that serves until dropped.
+pub struct Node {
+    process: Child,
+    /// Its REST address.
+    pub url: String,
+    /// How many events it has.
+    pub events: u32,
+}
+
+impl Node {
+    /// Starts a node with a history of so many events, and waits until it answers.
+    pub fn start(events: u32, seed: u64, folder: &Path) -> Result<Self> {
+        let mut process = Command::new(PROGRAM)
+            .args(["simulate", "--listen", "127.0.0.1:0"])
+            .args(["--events", &events.to_string(), "--seed", &seed.to_string()])
+            // Nobody's settings, and no `.env`.
+            .env_clear()
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("the simulated node cannot be started")?;
+        let stdout = process.stdout.take();
+        let mut node = Self { process, url: String::new(), events };
+        let mut line = String::new();
+        BufReader::new(stdout.context("no stdout")?).read_line(&mut line)?;
+        let told = line.split(' ').find(|word| word.starts_with("http://"));
+        let told = told.with_context(|| format!("the simulated node does not say where it is: {line:?}"))?;
+        told.trim_end_matches(',').clone_into(&mut node.url);
+        Ok(node)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

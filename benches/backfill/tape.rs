@@ -1,0 +1,89 @@
+//! What the worker writes, recorded and replayed; and when it was done.
+
+use std::mem;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use event_worker::state::{Recorder, Store};
+use sea_orm::{ConnectionTrait, DbBackend, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait};
+
+/// The writes of one transaction.
+pub type Transaction = Vec<Statement>;
+
+/// Records writes.
+#[derive(Default)]
+pub struct Tape {
+    recorded: Mutex<Recorded>,
+}
+
+#[derive(Default)]
+struct Recorded {
+    open: Transaction,
+    committed: Vec<Transaction>,
+}
+
+impl Tape {
+    /// What has been committed.
+    pub fn take(&self) -> Vec<Transaction> {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::take(&mut recorded.committed)
+    }
+}
+
+impl Recorder for Tape {
+    fn writes(&self, statement: &Statement) {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        recorded.open.push(statement.clone());
+    }
+
+    fn committed(&self) {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = mem::take(&mut recorded.open);
+        recorded.committed.push(transaction);
+    }
+
+    fn abandoned(&self) {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).open.clear();
+    }
+}
+
+/// Keeps no more than the time of the last commit, so that measured runs are not held up.
+#[derive(Default)]
+pub struct LastCommit {
+    at: Mutex<Option<Instant>>,
+}
+
+impl LastCommit {
+    pub fn at(&self) -> Option<Instant> {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recorder for LastCommit {
+    fn writes(&self, _: &Statement) {}
+
+    fn committed(&self) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
+
+/// Executes `transactions`, one after the other; returns how long that took.
+pub async fn replay(store: &Store, transactions: Vec<Transaction>) -> Result<Duration> {
+    let db = store.connection();
+    let options = TransactionOptions {
+        sqlite_transaction_mode: (db.get_database_backend() == DbBackend::Sqlite)
+            .then_some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let start = Instant::now();
+    for statements in transactions {
+        let transaction = db.begin_with_options(options).await?;
+        for statement in statements {
+            let changed = transaction.execute_raw(statement).await?.rows_affected();
+            ensure!(changed > 0, "a replayed statement changed nothing: the tape does not fit");
+        }
+        transaction.commit().await?;
+    }
+    Ok(start.elapsed())
+}
