@@ -22,7 +22,7 @@ use support::tables;
 const KILLS_AT_WORK: u32 = 20;
 /// With the others, which come while it starts, migrates, or reads its first pages.
 const MOST_KILLS: u32 = 5 * KILLS_AT_WORK;
-const EVENTS: u64 = 2_000;
+const EVENTS: u64 = 6_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_lose_and_double_nothing_on_sqlite() {
@@ -84,7 +84,7 @@ async fn kills_lose_and_double_nothing(backend: Backend) {
 
 /// A node that takes its time.
 async fn market(seed: u64) -> TestNode {
-    let latency = Duration::from_millis(5);
+    let latency = Duration::from_millis(10);
     TestNode::start(Config { seed, events: EVENTS, latency, ..Config::default() }).await
 }
 

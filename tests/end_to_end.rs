@@ -55,7 +55,8 @@ async fn catching_up_ends_with_the_tables_of_a_plain_fold(backend: Backend) {
 /// Prices beyond 64 bits included: they sort, and compare with other columns, as numbers.
 async fn assert_amounts_are_numbers_to_plain_sql(database: &TestDatabase) {
     let text = if database.backend == Backend::MySql { "CHAR" } else { "TEXT" };
-    let sorted = format!("SELECT CAST(price AS {text}) FROM activities WHERE price IS NOT NULL ORDER BY price");
+    let sorted =
+        format!("SELECT CAST(price AS {text}) FROM activities WHERE price IS NOT NULL ORDER BY activities.price");
     let prices = database.texts(&sorted).await;
     let prices: Vec<u128> = prices.iter().map(|price| price.parse().unwrap()).collect();
     assert!(prices.is_sorted());
