@@ -302,6 +302,13 @@ impl Logs {
         })
     }
 
+    /// The same, but with nothing below WARN unless asked for.
+    #[must_use]
+    pub fn quieter(&self) -> Self {
+        let rust_log = if self.rust_log == default::RUST_LOG { "warn".to_owned() } else { self.rust_log.clone() };
+        Self { rust_log, log_dir: self.log_dir.clone() }
+    }
+
     /// The folder of `error.log`.
     #[must_use]
     pub fn folder(&self) -> PathBuf {

@@ -1,9 +1,11 @@
 //! `demo`: a simulated node, a database and the worker in one process; no network.
 
+use std::fmt::Write;
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +15,8 @@ use crate::observer::{Board, Snapshot, State};
 use crate::simulate::{Config, Node};
 use crate::state::{DatabaseUrl, Filter, Store, now};
 use crate::telemetry::table::table;
+
+const TICK: Duration = Duration::from_millis(50);
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -41,7 +45,9 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     let (url, _folder) = database(&args.database)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let node_url = format!("http://{}/v1", listener.local_addr()?);
-    let _guard = log_to_stdout(logs, args.database.secrets())?;
+    // On a terminal the bar and the tables say what INFO would.
+    let quieter = logs.quieter();
+    let _guard = log_to_stdout(if std::io::stdout().is_terminal() { &quieter } else { logs }, args.database.secrets())?;
     println!("A market is made up: {} events, seed {}. Its node: {node_url}", args.events, args.seed);
     println!("The database: {url}\n");
     let config = Config {
@@ -65,8 +71,13 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     };
     let prepared = run::prepare(&settings, url.clone())?;
     let board = Arc::new(Board::new(&prepared.markets));
-    let watching = watch(Arc::clone(&board), url, args.until_caught_up, cancel.clone());
-    let work = async { tokio::join!(Box::pin(run::work(prepared, Arc::clone(&board), cancel.clone())), watching) };
+    let watched = cancel.child_token();
+    let watching = watch(Arc::clone(&board), url, args.until_caught_up, watched.clone());
+    let working = async {
+        // There is nothing to watch once the worker has failed.
+        Box::pin(run::work(prepared, Arc::clone(&board), cancel.clone())).await.inspect_err(|_| watched.cancel())
+    };
+    let work = async { tokio::join!(working, watching) };
     let (worked, shown) = ending_in_time(&cancel, work).await.unwrap_or((Ok(()), Ok(())));
     worked.and(shown)
 }
@@ -81,37 +92,65 @@ fn database(settings: &Database) -> Result<(DatabaseUrl, Option<tempfile::TempDi
     Ok((url.parse().map_err(Failure::Setting)?, Some(folder)))
 }
 
-/// Shows the catch-up, then what is in the tables.
+/// Shows the catch-up, then what is in the tables, then what happens.
 async fn watch(board: Arc<Board>, url: DatabaseUrl, ends: bool, cancel: CancellationToken) -> Outcome {
     let started = Instant::now();
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} events, {per_sec}, {eta} left") {
-        bar.set_style(style);
-    }
-    let (mut executed, mut known) = (0, 0);
-    while !cancel.is_cancelled() {
+    let bar = bar();
+    let totals = || {
         let observers = board.snapshots();
-        executed = observers.iter().map(|observer| observer.next.get()).sum();
-        known = observers.iter().map(|observer| observer.counter.unwrap_or(observer.next).get()).sum();
-        bar.set_length(known);
-        bar.set_position(executed);
-        if observers.iter().all(is_done) {
-            break;
+        let executed: u64 = observers.iter().map(|observer| observer.next.get()).sum();
+        let known: u64 = observers.iter().map(|observer| observer.counter.unwrap_or(observer.next).get()).sum();
+        (executed, known, observers.iter().all(is_done))
+    };
+    let (executed, known) = loop {
+        let (executed, known, done) = totals();
+        if known > 0 {
+            bar.set_length(known);
+            bar.set_position(executed);
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        if done {
+            break (executed, known);
+        }
+        if cancel.run_until_cancelled(tokio::time::sleep(TICK)).await.is_none() {
+            return Ok(());
+        }
+    };
     bar.finish_and_clear();
-    if cancel.is_cancelled() {
-        return Ok(());
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    println!("\nCaught up: {executed} of {known} events in {seconds:.1} s.\n");
-    show(&url).await?;
+    println!("Caught up: {executed} of {known} events in {:.1} s.\n", started.elapsed().as_secs_f64());
+    let store = Store::connect(&url).await?;
+    show(&store).await?;
     if !ends {
-        println!("Now following: new events are committed as the market emits them. Look into it meanwhile:");
+        println!("Now following. Look into it meanwhile, from another terminal:");
         println!("  event-worker status --database-url '{url}'");
-        println!("  event-worker list activities --database-url '{url}'");
-        println!("Ctrl-C ends the demo and deletes a temporary database.\n");
+        println!("  event-worker list orders --status listing --database-url '{url}'");
+        println!("Ctrl-C ends the demo and deletes a temporary database. What happens:\n");
+        follow(&store, &cancel).await?;
+    }
+    Ok(store.close().await?)
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} events, {speed}, {eta} left") {
+        let speed = |state: &ProgressState, out: &mut dyn Write| {
+            let _ = write!(out, "{:.0} a second", state.per_sec());
+        };
+        bar.set_style(style.with_key("speed", speed));
+    }
+    bar
+}
+
+/// Prints each activity as it is committed.
+async fn follow(store: &Store, cancel: &CancellationToken) -> Outcome {
+    let newest = Filter { limit: 50, ..Filter::default() };
+    let mut shown = store.activities(&newest).await?.first().map_or(0, |row| row.version);
+    while cancel.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await.is_some() {
+        let rows = store.activities(&newest).await?;
+        let new: Vec<_> = rows.iter().filter(|row| row.version > shown).rev().map(list::activity).collect();
+        shown = rows.first().map_or(shown, |row| row.version.max(shown));
+        for row in new {
+            println!("{}", row.into_iter().filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join("  "));
+        }
     }
     Ok(())
 }
@@ -120,8 +159,7 @@ fn is_done(observer: &Snapshot) -> bool {
     matches!(observer.state, State::Following | State::Stopped | State::Ended)
 }
 
-async fn show(url: &DatabaseUrl) -> Outcome {
-    let store = Store::connect(url).await?;
+async fn show(store: &Store) -> Outcome {
     let open = Filter { status: Some("listing".to_owned()), limit: 8, ..Filter::default() };
     println!(
         "Open orders, the newest:\n{}\n",
@@ -138,5 +176,5 @@ async fn show(url: &DatabaseUrl) -> Outcome {
         "Floor prices, collections with the most listings:\n{}\n",
         table(&["collection", ">floor", ">listings"], floors)
     );
-    Ok(store.close().await?)
+    Ok(())
 }
