@@ -14,7 +14,7 @@ use crate::config::{Database, Logs, Node as NodeSettings, Worker};
 use crate::observer::{Board, Snapshot, State};
 use crate::simulate::{Config, Node};
 use crate::state::{DatabaseUrl, Filter, Store, now};
-use crate::telemetry::table::table;
+use crate::telemetry::table::{brief, table};
 
 const TICK: Duration = Duration::from_millis(50);
 
@@ -170,11 +170,12 @@ async fn show(store: &Store) -> Outcome {
     let floors = store.floors(8).await?;
     let floors = floors.into_iter().map(|floor| {
         let price = list::money(floor.floor, floor.currency.as_deref());
-        vec![floor.collection_name.unwrap_or_default(), price, floor.listings.to_string()]
+        let id = brief(&floor.collection_id.unwrap_or_default());
+        vec![id, floor.collection_name.unwrap_or_default(), price, floor.listings.to_string()]
     });
     println!(
         "Floor prices, collections with the most listings:\n{}\n",
-        table(&["collection", ">floor", ">listings"], floors)
+        table(&["collection", "name", ">floor", ">listings"], floors)
     );
     Ok(())
 }

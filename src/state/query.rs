@@ -48,6 +48,7 @@ pub struct Filter {
 /// The price of the cheapest open listing of a collection, in one currency.
 #[derive(Debug, Clone, FromQueryResult)]
 pub struct Floor {
+    pub collection_id: Option<String>,
     pub collection_name: Option<String>,
     pub currency: Option<String>,
     pub floor: Option<crate::chain::Amount>,
@@ -156,6 +157,7 @@ impl Store {
     pub async fn floors(&self, limit: u64) -> Result<Vec<Floor>, StoreError> {
         let query = orders::Entity::find()
             .select_only()
+            .column(orders::Column::CollectionId)
             .column(orders::Column::CollectionName)
             .column(orders::Column::Currency)
             .column_as(orders::Column::Price.min(), "floor")
