@@ -269,11 +269,11 @@ impl Worker {
     pub fn max_parked(&self) -> Result<u64> {
         let number = parse::<u64>("MAX_PARKED", set_or(&self.max_parked, default::MAX_PARKED))
             .ok()
-            .filter(|number| (1..=10_000).contains(number));
+            .filter(|number| (1..=1_000_000).contains(number));
         number.ok_or_else(|| SettingError {
             setting: "MAX_PARKED",
             value: self.max_parked.clone(),
-            remedy: "expected a number from 1 to 10000".to_owned(),
+            remedy: "expected a number from 1 to 1000000".to_owned(),
         })
     }
 
@@ -351,16 +351,15 @@ fn filled(text: Option<&String>) -> Option<&str> {
     text.map(|text| text.trim()).filter(|text| !text.is_empty())
 }
 
-/// A URL for a message: what stands between `:` and `@` of `//user:password@` is hidden, whatever else is wrong with it.
+/// A URL for a message, whatever is wrong with it: without what may be a password, before an `@` or in a query.
 fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("//") else {
-        return url.to_owned();
+    let Some((login, host)) = url.rsplit_once('@') else {
+        return url.split('?').next().unwrap_or_default().to_owned();
     };
-    let Some((login, host)) = rest.rsplit_once('@') else {
-        return url.to_owned();
-    };
-    let user = login.split(':').next().unwrap_or_default();
-    format!("{scheme}//{user}:***@{host}")
+    let (scheme, login) = login.split_once("//").map_or(("", login), |(scheme, login)| (scheme, login));
+    let slashes = if scheme.is_empty() { "" } else { "//" };
+    let user = login.split([':', '?']).next().unwrap_or_default();
+    format!("{scheme}{slashes}{user}:***@{}", host.split('?').next().unwrap_or_default())
 }
 
 fn percent_decoded(text: &str) -> String {

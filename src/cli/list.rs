@@ -161,13 +161,11 @@ async fn list(store: &Store, what: Table, filter: &Filter, json: bool) -> Outcom
 
 fn print<T: Serialize>(json: bool, header: &[&str], rows: &[T], cells: fn(&T) -> Vec<String>) -> Outcome {
     if json {
-        for row in rows {
-            println!("{}", serde_json::to_string(row).map_err(|error| Failure::Failed(error.to_string()))?);
-        }
-    } else {
-        println!("{}", table(header, rows.iter().map(cells)));
+        let lines: Result<Vec<_>, _> = rows.iter().map(serde_json::to_string).collect();
+        let lines = lines.map_err(|error| Failure::Failed(error.to_string()))?;
+        return if lines.is_empty() { Ok(()) } else { super::print(&lines.join("\n")) };
     }
-    Ok(())
+    super::print(&if rows.is_empty() { "no rows".to_owned() } else { table(header, rows.iter().map(cells)) })
 }
 
 /// Column titles of [`order`].

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Failure, Outcome, connect, log_to_stderr};
+use super::{Failure, Outcome, connect, log_to_stderr, open, print};
 use crate::config::{Database, Logs};
 use crate::telemetry::table::table;
 
@@ -38,7 +38,10 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
             "migrate down deletes tables with all their rows: say --yes if you mean it".to_owned(),
         ));
     }
-    let store = connect(&args.database).await?;
+    let store = match args.step {
+        Step::Up => open(&args.database, args.database.url_or_default()?).await?,
+        Step::Down { .. } | Step::Status => connect(&args.database).await?,
+    };
     match args.step {
         Step::Up => match store.migrate_up().await? {
             0 => println!("the schema is up to date"),
@@ -50,7 +53,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
             let rows = migrations.map(|migration| {
                 vec![migration.name, if migration.applied { "applied" } else { "missing" }.to_owned()]
             });
-            println!("{}", table(&["migration", "state"], rows));
+            print(&table(&["migration", "state"], rows))?;
         }
     }
     Ok(store.close().await?)

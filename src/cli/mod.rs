@@ -9,6 +9,7 @@ mod status;
 
 use std::ffi::OsString;
 use std::future::Future;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -97,6 +98,10 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             let _ = help.print();
             return Ok(());
         }
+        Err(help) if help.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = help.print();
+            return Err(Failure::Setting("a subcommand is missing".to_owned()));
+        }
         Err(error) => {
             let text = error.render().to_string();
             let line = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
@@ -142,20 +147,34 @@ fn log_to_stderr(logs: &Logs, secrets: Vec<String>) -> Result<Option<WorkerGuard
     Ok(log::start(log::Config { folder: None, filter, to_stderr: true, secrets }))
 }
 
-/// Connects for a command that ends at once: what does not work now is an error.
+/// Connects for a command that ends at once: what does not work now is an error, and so is a database that is not there.
 async fn connect(database: &Database) -> Result<Store, Failure> {
-    let url = database.url_or_default()?;
+    open(database, database.url_or_default()?.existing()).await
+}
+
+/// Connects for a command that ends at once, and may create the database.
+async fn open(database: &Database, url: DatabaseUrl) -> Result<Store, Failure> {
     if let Some(warning) = database.warning() {
         tracing::warn!("{warning}");
     }
     Store::connect(&url).await.map_err(|error| cannot_connect(&url, &error))
 }
 
+/// Prints an answer. Who reads only its beginning (`| head`) does no harm.
+fn print(answer: &str) -> Outcome {
+    match writeln!(std::io::stdout(), "{answer}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
+}
+
 fn cannot_connect(url: &DatabaseUrl, error: &StoreError) -> Failure {
     let message = format!("DATABASE_URL={url}: {error}");
     match error.trouble() {
         crate::state::Trouble::Lasting => Failure::Setting(message),
-        crate::state::Trouble::Contended | crate::state::Trouble::Away => Failure::Failed(message),
+        crate::state::Trouble::Contended | crate::state::Trouble::Raced | crate::state::Trouble::Away => {
+            Failure::Failed(message)
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `run`: the daemon.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::{Failure, Outcome, cannot_connect, ending_in_time, log_to_stdout, unt
 use crate::api;
 use crate::config::{Database, Logs, Node, Worker};
 use crate::market::Markets;
-use crate::observer::{self, Backoff, Board};
+use crate::observer::{self, Backoff, Board, Stopped};
 use crate::state::{DatabaseUrl, Store, StoreError, Trouble};
 use crate::subject::{EventHandle, Nodes};
 
@@ -94,10 +95,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
     store.close().await?;
     match &stopped[..] {
         [] => Ok(()),
-        stopped => {
-            let reasons = stopped.iter().map(|one| format!("{} had to stop: {}", one.observer, one.reason));
-            Err(Failure::Failed(reasons.collect::<Vec<_>>().join("\n       ")))
-        }
+        stopped => Err(Failure::Failed(reasons(stopped))),
     }
 }
 
@@ -119,6 +117,16 @@ async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
         }
         backoff.wait(cancel).await;
     }
+}
+
+/// One line for each reason, with the observers that had it.
+fn reasons(stopped: &[Stopped]) -> String {
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for one in stopped {
+        reasons.entry(&one.reason).or_default().push(&one.observer);
+    }
+    let line = |(reason, observers): (&str, Vec<&str>)| format!("{} had to stop: {reason}", observers.join(", "));
+    reasons.into_iter().map(line).collect::<Vec<_>>().join("\n       ")
 }
 
 fn names(markets: &Markets) -> String {

@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 5_000)]
     events: u64,
     /// Events per second from then on
-    #[arg(long, value_name = "R", default_value_t = 0.0)]
+    #[arg(long, value_name = "R", default_value_t = 0.0, allow_negative_numbers = true)]
     rate: f64,
     /// The same seed gives the same chain to the last byte
     #[arg(long, value_name = "S", default_value_t = 1)]

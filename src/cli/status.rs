@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Failure, Outcome, connect, log_to_stderr};
+use super::{Failure, Outcome, connect, log_to_stderr, print};
 use crate::chain::Timestamp;
 use crate::config::{Database, Logs};
 use crate::observer::State;
@@ -26,7 +26,7 @@ pub struct Args {
     /// Again every second
     #[arg(long)]
     watch: bool,
-    /// Prints nothing more, but ends with status 1 unless every observer is looked after by a live worker and none has stopped
+    /// Only the exit status counts: 1, with the reason, unless every observer is looked after by a live worker and none has stopped
     #[arg(long, conflicts_with = "watch")]
     healthy: bool,
 }
@@ -47,6 +47,7 @@ struct Line {
     parked: i64,
     oldest_parked: Option<Timestamp>,
     since: Option<Timestamp>,
+    reported: Option<Timestamp>,
     worker: Option<String>,
 }
 
@@ -62,15 +63,11 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
             return healthy(&lines);
         }
         if args.json {
-            println!(
-                "{}",
-                json!({ "observers": lines.iter().map(Line::json).collect::<Vec<_>>(), "unexpected": unexpected })
-            );
+            let observers: Vec<_> = lines.iter().map(Line::json).collect();
+            print(&json!({ "observers": observers, "unexpected": unexpected }).to_string())?;
         } else {
-            if args.watch {
-                print!("\x1b[2J\x1b[H");
-            }
-            show(&lines, unexpected);
+            let clear = if args.watch { "\x1b[2J\x1b[H" } else { "" };
+            print(&format!("{clear}{}", shown(&lines, unexpected)))?;
         }
         if !args.watch {
             return Ok(());
@@ -79,39 +76,40 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     }
 }
 
-fn show(lines: &[Line], unexpected: i64) {
+fn shown(lines: &[Line], unexpected: i64) -> String {
     if lines.is_empty() {
-        println!("no observer has run on this database yet: start `event-worker run`");
-        return;
+        return "no observer has run on this database yet: start `event-worker run`".to_owned();
     }
     let header = ["observer", ">executed", ">behind", ">lag", ">events/s", ">ETA", ">parked", "state", "cause"];
-    println!("{}", table(&header, lines.iter().map(Line::row)));
+    let mut shown = vec![table(&header, lines.iter().map(Line::row))];
     let mut errors: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for line in lines.iter().filter(|line| line.state != "following") {
+    for line in lines.iter().filter(|line| line.state == "waiting" || line.state == "stopped") {
         if let Some(error) = &line.error {
             errors.entry(error).or_default().push(&line.observer);
         }
     }
-    for (error, observers) in errors {
-        println!("{}: {}", observers.join(", "), shortened(error, 300));
-    }
-    for line in lines {
-        if let Some(oldest) = line.oldest_parked {
-            println!("{}: {} events are parked in dead_letters, the oldest since {oldest}", line.observer, line.parked);
-        }
-    }
+    shown
+        .extend(errors.iter().map(|(error, observers)| format!("{}: {}", observers.join(", "), shortened(error, 300))));
+    shown.extend(lines.iter().filter_map(|line| {
+        let (observer, parked, oldest) = (&line.observer, line.parked, line.oldest_parked?);
+        Some(format!("{observer}: {parked} events are parked in dead_letters, the oldest since {oldest}"))
+    }));
     if unexpected > 0 {
-        println!(
+        shown.push(format!(
             "{unexpected} transitions were unexpected (a sale of what was not listed, for example): the tables follow the chain all the same"
-        );
+        ));
     }
+    shown.join("\n")
 }
 
 fn healthy(lines: &[Line]) -> Outcome {
     if lines.is_empty() {
         return Err(Failure::Failed("no observer has run on this database yet".to_owned()));
     }
-    match lines.iter().find(|line| line.state == "stopped" || line.state == "no worker") {
+    // A market that is no longer in MARKETS has no worker, and needs none.
+    let newest = lines.iter().max_by_key(|line| line.reported).and_then(|line| line.worker.as_deref());
+    let lines = lines.iter().filter(|line| line.worker.as_deref() == newest);
+    match lines.into_iter().find(|line| line.state == "stopped" || line.state == "no worker") {
         None => Ok(()),
         Some(line) => Err(Failure::Failed(format!(
             "{}: {} {}",
@@ -147,6 +145,7 @@ impl Line {
             parked: parked.map_or(0, |parked| parked.events),
             oldest_parked: parked.map(|parked| parked.oldest),
             since: report.map(|report| if alive { report.since } else { report.updated_at }),
+            reported: report.map(|report| report.updated_at),
             worker: report.map(|report| report.worker.clone()),
         }
     }

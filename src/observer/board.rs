@@ -35,6 +35,7 @@ pub enum Cause {
     Throttled,
     Pruned,
     Gap,
+    DatabaseLocked,
     DatabaseUnreachable,
     Parked,
     /// The node or the database says no; the detail tells the remedy.
@@ -132,10 +133,9 @@ impl Board {
 
     pub(super) fn caught_up(&self, index: usize) {
         let lane = &mut self.lanes()[index];
-        if lane.shown.state != State::Following {
+        if lane.change(State::Following, Some(Cause::CaughtUp)) {
             tracing::info!("{} is caught up: {} events executed", lane.shown.observer, lane.shown.next);
         }
-        lane.change(State::Following, Some(Cause::CaughtUp));
     }
 
     pub(super) fn waits(&self, index: usize, cause: Cause, detail: &str) {
@@ -198,9 +198,19 @@ impl Lane {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let at_the_end = self.shown.counter.is_some_and(|counter| counter <= self.shown.next);
+        let shown = &self.shown;
+        let at_the_end = shown.counter.is_some_and(|counter| counter <= shown.next);
         let behind = || Some(seconds_between(self.executed_time?, self.ledger_time?));
-        let lag = if at_the_end { Some(0) } else { behind() };
+        let lag = match shown.state {
+            State::Following => Some(0),
+            State::Ended if at_the_end => Some(0),
+            State::Starting | State::CatchingUp | State::Ended => behind(),
+            // Nobody knows what the chain has done meanwhile: at worst, something at once.
+            State::Waiting | State::Stopped => {
+                let before = if at_the_end { Some(0) } else { behind() };
+                before.map(|lag| lag + seconds_between(shown.since, now()))
+            }
+        };
         Snapshot { lag_seconds: lag, ..self.shown.clone() }
     }
 }
@@ -233,6 +243,7 @@ impl fmt::Display for Cause {
             Self::Throttled => "throttled",
             Self::Pruned => "pruned",
             Self::Gap => "gap",
+            Self::DatabaseLocked => "database locked",
             Self::DatabaseUnreachable => "database unreachable",
             Self::Parked => "parked",
             Self::Refused => "refused",

@@ -27,6 +27,8 @@ pub(super) struct Feed<S> {
     chain_id: Option<ChainId>,
     /// The next event to read.
     next: SeqNo,
+    /// How many events the stream had when that was last asked.
+    known: SeqNo,
     /// The version of the event before it.
     version: Option<Version>,
     /// Parked events up to there without one between them that is not.
@@ -68,6 +70,7 @@ impl<S: Subject> Feed<S> {
             config: config.clone(),
             chain_id,
             next: checkpoint.next,
+            known: SeqNo::ZERO,
             version: checkpoint.executed_version,
             parked: checkpoint.parked_in_a_row,
             following: false,
@@ -95,14 +98,19 @@ impl<S: Subject> Feed<S> {
     }
 
     async fn read(&mut self, cancel: &CancellationToken) -> End {
-        // For progress only: if it fails, reading the first page will tell why.
-        if let Ok(counter) = self.subject.counter().await {
-            self.board.counter(self.index, counter.next);
-        }
+        self.look_ahead().await;
         loop {
             if let Err(end) = self.step(cancel).await {
                 return end;
             }
+        }
+    }
+
+    /// How many events there are, for progress only: if it cannot be read, reading a page will tell why.
+    async fn look_ahead(&mut self) {
+        if let Ok(counter) = self.subject.counter().await {
+            self.known = counter.next;
+            self.board.counter(self.index, counter.next);
         }
     }
 
@@ -127,7 +135,11 @@ impl<S: Subject> Feed<S> {
         self.board.reads(self.index, page.ledger.time);
         let (full, ledger) = (page.full, page.ledger);
         self.hand_over(page, good).await;
+        self.check_parked(cancel).await?;
         if full {
+            if self.next > self.known {
+                self.look_ahead().await;
+            }
             return Ok(());
         }
         if self.following {
@@ -193,7 +205,7 @@ impl<S: Subject> Feed<S> {
         Err(End::Stopped(
             Cause::Parked,
             format!(
-                "{} events in a row could not be decoded, up to seq no {}: the contract has probably changed; see dead_letters, mend the market file or raise MAX_PARKED",
+                "{} events in a row could not be decoded, up to seq no {}: the contract has probably changed; see dead_letters; mend the market file, and raise MAX_PARKED above that number to go on",
                 self.parked,
                 self.next.executed()
             ),

@@ -93,10 +93,15 @@ impl Lane {
         match message {
             Message::Idle => self.busy = false,
             Message::Slice(slice, permit) => {
+                // A feed may not know yet that another worker was faster, or that the writer gave up here. What is dropped
+                // must give its room back at once: nothing will be committed that would.
+                if self.has_failed() || slice.end() <= self.expected {
+                    self.busy = false;
+                    return;
+                }
                 self.busy = true;
                 self.chain_id = slice.chain_id.or(self.chain_id);
                 self.permits.push_back((slice.end(), permit));
-                // A feed may not know yet that another worker was faster.
                 let expected = self.expected;
                 self.events.extend(slice.events.into_iter().filter(|event| event.raw.seq_no >= expected));
             }
@@ -145,5 +150,53 @@ impl Lane {
 
     pub fn has_failed(&self) -> bool {
         self.position.borrow().failed.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::RawEvent;
+    use crate::market::Market;
+
+    fn slice(stream: &Arc<Stream>, seq_nos: std::ops::Range<u64>) -> Slice {
+        let event = |seq_no| {
+            let raw = RawEvent {
+                version: Version::default(),
+                event_index: None,
+                seq_no: SeqNo::new(seq_no).unwrap(),
+                event_type: String::new(),
+                account_address: stream.handle.account,
+                creation_number: 1,
+                data: "x".repeat(10_000),
+                block_time: None,
+            };
+            Executed { meaning: stream.entry(&raw), raw }
+        };
+        Slice { stream: Arc::clone(stream), chain_id: None, events: seq_nos.map(event).collect() }
+    }
+
+    /// Whatever a lane takes or drops, a feed that is behind another worker gets its room back.
+    #[tokio::test]
+    async fn what_another_worker_has_executed_takes_no_room() {
+        let stream = &Market::built_in("imart", None).unwrap().streams[0];
+        let mut lane = Lane::new(stream, SeqNo::ZERO);
+        let (messages, mut received) = mpsc::unbounded_channel();
+        let sender = lane.sender(0, messages);
+        lane.settle(SeqNo::new(1_000).unwrap());
+        for start in (0..1_000).step_by(50) {
+            // Would wait for ever once the room is taken.
+            sender.send(slice(stream, start..start + 50)).await;
+            lane.receive(received.recv().await.unwrap().1);
+        }
+        assert!(lane.is_empty() && !lane.busy);
+        assert_eq!(sender.room.available_permits(), ROOM);
+        // Partly old: the rest is kept, and its room too.
+        sender.send(slice(stream, 990..1_010)).await;
+        lane.receive(received.recv().await.unwrap().1);
+        assert_eq!(lane.take(Version::max()).unwrap().start(), SeqNo::new(1_000).unwrap());
+        assert!(sender.room.available_permits() < ROOM);
+        lane.settle(SeqNo::new(1_010).unwrap());
+        assert_eq!(sender.room.available_permits(), ROOM);
     }
 }

@@ -23,7 +23,7 @@ pub use board::{Board, Cause, Snapshot, State};
 
 use crate::chain::ChainId;
 use crate::market::{Markets, Stream};
-use crate::state::{Checkpoint, Store, StoreError};
+use crate::state::{Checkpoint, Store, StoreError, Trouble};
 use crate::subject::Subject;
 use feed::Feed;
 use writer::Writer;
@@ -60,10 +60,7 @@ pub async fn run<S: Subject>(
     board: Arc<Board>,
     cancel: CancellationToken,
 ) -> Result<Vec<Stopped>, StoreError> {
-    let mut checkpoints = vec![];
-    for stream in markets.streams() {
-        checkpoints.push(store.checkpoint(&stream.observer).await?);
-    }
+    let Some(checkpoints) = read_checkpoints(&store, &markets, &cancel).await? else { return Ok(vec![]) };
     let chain_id = one_chain(&checkpoints)?;
     let told = CancellationToken::new();
     let reporter = reporter::run(store.clone(), Arc::clone(&board), config.worker.clone(), told.clone());
@@ -108,9 +105,32 @@ pub async fn run<S: Subject>(
     Ok(stopped)
 }
 
+/// Where all streams stand, in their order; `None` if cancelled before the database answered.
+async fn read_checkpoints(
+    store: &Store,
+    markets: &Markets,
+    cancel: &CancellationToken,
+) -> Result<Option<Vec<Checkpoint>>, StoreError> {
+    let mut backoff = Backoff::default();
+    let mut checkpoints = vec![];
+    for stream in markets.streams() {
+        checkpoints.push(loop {
+            match store.checkpoint(&stream.observer).await {
+                Err(error) if error.trouble() != Trouble::Lasting => backoff.wait(cancel).await,
+                read => break read?,
+            }
+            if cancel.is_cancelled() {
+                return Ok(None);
+            }
+        });
+    }
+    Ok(Some(checkpoints))
+}
+
 /// The chain of the stored events: checkpoints of two chains cannot belong together.
 fn one_chain(checkpoints: &[Checkpoint]) -> Result<Option<ChainId>, StoreError> {
     let mut chains: Vec<_> = checkpoints.iter().filter_map(|checkpoint| checkpoint.chain_id).collect();
+    chains.sort_unstable();
     chains.dedup();
     match chains[..] {
         [] => Ok(None),

@@ -20,6 +20,9 @@ const BATCH: usize = 2_000;
 /// ones, which cost more, stay rare. Never a condition: without it the result is the same.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Lock waits, or lost races, in a row that are nothing to speak of.
+const PASSING: u32 = 4;
+
 pub(super) struct Writer {
     store: Store,
     markets: Arc<Markets>,
@@ -60,8 +63,7 @@ impl Writer {
             let nothing = self.lanes.iter().all(Lane::is_empty);
             let missing = self.lanes.iter().any(|lane| lane.busy && lane.is_empty());
             if nothing || missing {
-                let since = *waiting_since.get_or_insert_with(Instant::now);
-                let until = if nothing { None } else { Some(since + PATIENCE) };
+                let until = (!nothing).then(|| *waiting_since.get_or_insert_with(Instant::now) + PATIENCE);
                 match self.more(until).await {
                     More::Came => continue,
                     More::TimeIsUp => {}
@@ -126,6 +128,7 @@ impl Writer {
     /// failure the checkpoints are read again, and they decide what is left to do.
     async fn commit(&mut self, mut slices: Vec<Slice>) -> Result<(), (Vec<Slice>, StoreError)> {
         let mut backoff = Backoff::default();
+        let (mut contended, mut raced) = (0, 0);
         while !slices.is_empty() {
             let Err(error) = self.store.commit(&self.markets, &slices).await else {
                 self.board.database_works();
@@ -135,7 +138,18 @@ impl Writer {
                 return Ok(());
             };
             match error.trouble() {
-                Trouble::Contended => tracing::debug!("the database let another transaction go first: {error}"),
+                Trouble::Contended => {
+                    contended += 1;
+                    if contended > PASSING {
+                        self.board.database_waits(Cause::DatabaseLocked, &error.to_string());
+                    }
+                }
+                Trouble::Raced => {
+                    raced += 1;
+                    if raced > PASSING {
+                        return Err((slices, error));
+                    }
+                }
                 Trouble::Away => self.board.database_waits(Cause::DatabaseUnreachable, &error.to_string()),
                 Trouble::Lasting if matches!(error, StoreError::Moved(_)) => {
                     tracing::info!("{error}; going on from where it stands");

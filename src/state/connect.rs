@@ -8,6 +8,9 @@ use sea_orm::sqlx::{
 };
 use sea_orm::{ConnectOptions, Database, DbBackend};
 
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
 use super::{DatabaseUrl, Store, StoreError};
 
 /// Commits, status and a query or two: more connections than that only wait for one another.
@@ -16,6 +19,16 @@ const CONNECTIONS: u32 = 6;
 impl Store {
     /// Connects to the database. Nothing is written.
     pub async fn connect(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        if let Some(server) = url.server() {
+            // The pool would try for as long as it waits, and then only say that it waited.
+            let connecting = timeout(Duration::from_secs(10), TcpStream::connect(&server)).await;
+            let refused = |error: &dyn std::fmt::Display| {
+                StoreError::Unreachable(format!(
+                    "{server}: {error}: check host and port of DATABASE_URL, and that the server runs"
+                ))
+            };
+            connecting.map_err(|_| refused(&"no answer in 10 s"))?.map_err(|error| refused(&error))?;
+        }
         let mut options = ConnectOptions::new(url.secret());
         options
             .max_connections(CONNECTIONS)

@@ -12,6 +12,9 @@ pub enum StoreError {
     /// The checkpoint is not where it was: another worker executes this stream too.
     #[error("the checkpoint of {0} was moved by another worker")]
     Moved(String),
+    /// There is no server where the URL says.
+    #[error("{0}")]
+    Unreachable(String),
     /// Something that trying again cannot mend; the message names the remedy.
     #[error("{0}")]
     Refused(String),
@@ -20,8 +23,10 @@ pub enum StoreError {
 /// How a failure is to be met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// Somebody else held a lock or was first: the whole transaction again, at once.
+    /// Somebody else holds a lock: the whole transaction again.
     Contended,
+    /// A row that was to be new is there: another worker was first, or tables and checkpoints do not fit together.
+    Raced,
     /// The server is away, full or starting: wait.
     Away,
     /// It will fail again.
@@ -34,6 +39,7 @@ impl StoreError {
     pub fn trouble(&self) -> Trouble {
         match self {
             Self::Db(error) => trouble(error),
+            Self::Unreachable(_) => Trouble::Away,
             Self::Moved(_) | Self::Refused(_) => Trouble::Lasting,
         }
     }
@@ -80,19 +86,20 @@ fn trouble(error: &DbErr) -> Trouble {
         _ => {}
     }
     match code(error).as_deref() {
-        // Deadlock, lock wait, duplicate key (somebody inserted the row between our look and our insert).
-        Some(
-            "1213" | "1205" | "1062" | "40P01" | "40001" | "55P03" | "23505" | "5" | "261" | "517" | "6" | "1555"
-            | "2067",
-        ) => Trouble::Contended,
+        Some("1062" | "23505" | "1555" | "2067") => Trouble::Raced,
+        // Deadlock, lock wait, serialization failure, busy, stale snapshot.
+        Some("1213" | "1205" | "40P01" | "40001" | "55P03" | "5" | "6" | "261" | "517") => Trouble::Contended,
         // MySQL: too many connections, shutting down, disk full, read-only, connection killed.
-        Some("1040" | "1053" | "1021" | "1114" | "1290" | "1836" | "1927" | "1317" | "1203") => Trouble::Away,
+        Some(
+            "1040" | "1053" | "1021" | "1114" | "1290" | "1836" | "1927" | "1317" | "1203" | "1030" | "1226" | "1969"
+            | "3024" | "1047",
+        ) => Trouble::Away,
         // SQLite: I/O error, full.
         Some("10" | "13" | "266" | "778" | "1034") => Trouble::Away,
         // PostgreSQL: connection, resources, operator intervention, read-only.
         Some(code)
             if code.len() == 5
-                && (["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25006") =>
+                && (["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || code == "25006") =>
         {
             Trouble::Away
         }
@@ -122,6 +129,9 @@ fn explained(error: &DbErr) -> String {
         }
         Some("26") => "the file of DATABASE_URL is not an SQLite database",
         Some("8" | "1544") => "the database file cannot be written: check its rights",
+        Some("1062" | "23505" | "1555" | "2067") => {
+            "a row is there that should be new: was a checkpoint set back, or a table restored alone?"
+        }
         Some("1153") => "raise max_allowed_packet of the server",
         Some(_) | None => match sqlx {
             sqlx::Error::Io(_) => "check host and port of DATABASE_URL, and that the server runs",

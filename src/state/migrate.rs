@@ -72,13 +72,21 @@ impl Store {
         };
         let transaction = self.db.begin_with_options(options).await?;
         let lock = match self.backend {
-            DbBackend::MySql => Some("SELECT GET_LOCK(CONCAT('event-worker migrate ', DATABASE()), 60)"),
+            DbBackend::MySql => {
+                Some("SELECT CAST(GET_LOCK(CONCAT('event-worker ', MD5(DATABASE())), 60) AS CHAR) AS taken")
+            }
             DbBackend::Postgres => Some("SELECT pg_advisory_xact_lock(7362951840)"),
             // BEGIN IMMEDIATE is the lock.
             _ => None,
         };
         if let Some(lock) = lock {
-            transaction.query_one_raw(Statement::from_string(self.backend, lock)).await?;
+            let row = transaction.query_one_raw(Statement::from_string(self.backend, lock)).await?;
+            let taken = row.and_then(|row| row.try_get::<String>("", "taken").ok());
+            if self.backend == DbBackend::MySql && taken.as_deref() != Some("1") {
+                return Err(StoreError::Unreachable(
+                    "another process has been migrating this database for 60 s".to_owned(),
+                ));
+            }
         }
         Ok(transaction)
     }
@@ -89,7 +97,7 @@ impl Store {
         result: Result<(), sea_orm::DbErr>,
     ) -> Result<(), StoreError> {
         if self.backend == DbBackend::MySql {
-            let release = "SELECT RELEASE_LOCK(CONCAT('event-worker migrate ', DATABASE()))";
+            let release = "SELECT RELEASE_LOCK(CONCAT('event-worker ', MD5(DATABASE())))";
             transaction.query_one_raw(Statement::from_string(self.backend, release)).await?;
         }
         match result {

@@ -97,8 +97,8 @@ impl Store {
     }
 
     async fn parked_in_a_row(&self, observer: &str, executed: i64) -> Result<u64, StoreError> {
-        /// More than any sensible `MAX_PARKED`.
-        const ENOUGH: u64 = 10_000;
+        /// As many as `MAX_PARKED` can be.
+        const ENOUGH: u64 = 1_000_000;
         let parked: Vec<i64> = dead_letters::Entity::find()
             .select_only()
             .column(dead_letters::Column::SeqNo)

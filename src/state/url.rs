@@ -26,6 +26,28 @@ impl DatabaseUrl {
         self.parsed().and_then(|url| url.password().map(str::to_owned))
     }
 
+    /// The same database, which must exist: an SQLite file is not created.
+    #[must_use]
+    pub fn existing(mut self) -> Self {
+        if self.backend == DbBackend::Sqlite {
+            self.text = self.text.replace("mode=rwc", "mode=rw");
+        }
+        self
+    }
+
+    /// Host and port of a server that is reached by TCP.
+    pub(super) fn server(&self) -> Option<String> {
+        let default = match self.backend {
+            DbBackend::MySql => 3306,
+            DbBackend::Postgres => 5432,
+            _ => return None,
+        };
+        let url = self.parsed()?;
+        // A socket may be named there.
+        let elsewhere = url.query_pairs().any(|(name, _)| matches!(&*name, "host" | "port" | "hostaddr" | "socket"));
+        (!elsewhere).then_some(format!("{}:{}", url.host_str()?, url.port().unwrap_or(default)))
+    }
+
     pub(super) fn backend(&self) -> DbBackend {
         self.backend
     }

@@ -90,19 +90,22 @@ impl Nodes {
         path: &str,
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
-        let mut last = None;
+        let (mut passing, mut lasting) = (None, None);
         for node in self.by_preference() {
             if let Some(pause) = node.paused() {
                 let message = format!("{} asked for fewer requests", node.url);
-                last.get_or_insert(SubjectError::Throttled { message, pause });
+                passing.get_or_insert(SubjectError::Throttled { message, pause });
                 continue;
             }
             match self.ask(node, path, &read).await {
-                Err(error @ (SubjectError::Unreachable(_) | SubjectError::Throttled { .. })) => last = Some(error),
-                answered => return answered,
+                Ok(answered) => return Ok(answered),
+                Err(error @ (SubjectError::Unreachable(_) | SubjectError::Throttled { .. })) => passing = Some(error),
+                Err(error @ (SubjectError::Pruned(_) | SubjectError::Refused(_))) => lasting = lasting.or(Some(error)),
             }
         }
-        Err(last.unwrap_or_else(|| SubjectError::Refused("NODE_URL names no node".to_owned())))
+        // While one of them may still come back, nothing is final.
+        let nobody = || SubjectError::Refused("NODE_URL names no node".to_owned());
+        Err(passing.or(lasting).unwrap_or_else(nobody))
     }
 
     fn by_preference(&self) -> Vec<&Node> {
@@ -117,6 +120,8 @@ impl Nodes {
         path: &str,
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
+        // Answers may overtake one another: only what was known when this one was asked for can be held against it.
+        let known = self.newest_version.load(Ordering::Relaxed);
         let answer = match self.request(&node.url, path, node.authorization.as_ref()).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -126,7 +131,7 @@ impl Nodes {
         };
         let Some((failure, message)) = answer.failure() else {
             node.well();
-            return self.accept(&node.url, &answer, &read).inspect_err(|_| node.rest());
+            return self.accept(&node.url, &answer, known, &read).inspect_err(|_| node.rest());
         };
         let message = format!("{} {message}", node.url);
         match failure {
@@ -158,7 +163,7 @@ impl Nodes {
         let answer =
             answer.map_err(|error| SubjectError::Unreachable(format!("{pruned}; the archive {archive}: {error}")))?;
         match answer.failure() {
-            None => self.accept(&archive, &answer, &read),
+            None => self.accept(&archive, &answer, 0, &read),
             Some((Failure::Throttled(asked), message)) => Err(SubjectError::Throttled {
                 message: format!("the archive {archive} {message}"),
                 pause: asked.unwrap_or(FIRST_PAUSE),
@@ -176,12 +181,14 @@ impl Nodes {
         &self,
         url: &NodeUrl,
         answer: &Answer,
+        known: u64,
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
         let value = read(answer).map_err(|error| SubjectError::Unreachable(format!("{url} {error}")))?;
         let mut ledger = answer.ledger();
         if let Some(version) = ledger.version {
-            ledger.behind = self.newest_version.fetch_max(version.get(), Ordering::Relaxed) > version.get();
+            ledger.behind = version.get() < known;
+            self.newest_version.fetch_max(version.get(), Ordering::Relaxed);
         }
         Ok((value, ledger))
     }
