@@ -23,13 +23,18 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use tokio::time::timeout;
 
 use cases::{CASES, Case};
 use database::Server;
 use report::{Report, Settings};
+
+/// A worker waits for a node or a database that is gone; a benchmark does not.
+const LIMIT: Duration = Duration::from_mins(20);
 
 #[derive(Parser)]
 #[command(name = "backfill", about = "Backfills databases from a simulated node, and says how fast that was")]
@@ -84,7 +89,8 @@ async fn measure(cases: &[&Case], settings: Settings) -> Result<Report> {
     let mut report = Report::new(settings, folder.path())?;
     eprintln!("{}", report.preface());
     for case in cases {
-        let figures = sink::measure(case, &report.settings, folder.path()).await;
+        let figures = timeout(LIMIT, sink::measure(case, &report.settings, folder.path())).await;
+        let figures = figures.with_context(|| format!("case {} did not end", case.name))?;
         report.cases.push(figures.with_context(|| format!("case {}", case.name))?);
     }
     Ok(report)
