@@ -1,6 +1,6 @@
 //! `run`: the daemon.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -121,11 +121,12 @@ async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
 
 /// One line for each reason, with the observers that had it.
 fn reasons(stopped: &[Stopped]) -> String {
-    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut reasons: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for one in stopped {
-        reasons.entry(&one.reason).or_default().push(&one.observer);
+        reasons.entry(&one.reason).or_default().insert(&one.observer);
     }
-    let line = |(reason, observers): (&str, Vec<&str>)| format!("{} had to stop: {reason}", observers.join(", "));
+    let names = |observers: BTreeSet<&str>| observers.into_iter().collect::<Vec<_>>().join(", ");
+    let line = |(reason, observers)| format!("{} had to stop: {reason}", names(observers));
     reasons.into_iter().map(line).collect::<Vec<_>>().join("\n       ")
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Feed<S> {
     backoff: Backoff,
     gap_since: Option<Instant>,
     lagging_pages: u32,
+    /// Whether the archive is asked: the node no longer has what comes next, without saying so.
+    archived: bool,
 }
 
 /// Why a feed ends.
@@ -77,6 +79,7 @@ impl<S: Subject> Feed<S> {
             backoff: Backoff::default(),
             gap_since: None,
             lagging_pages: 0,
+            archived: false,
         }
     }
 
@@ -117,11 +120,19 @@ impl<S: Subject> Feed<S> {
     async fn step(&mut self, cancel: &CancellationToken) -> Step {
         self.follow_the_writer()?;
         self.check_parked(cancel).await?;
-        let page = match self.subject.page(self.next).await {
+        let page = if self.archived {
+            self.subject.archived_page(self.next).await
+        } else {
+            self.subject.page(self.next).await
+        };
+        let page = match page {
             Ok(page) => page,
             Err(error) => return self.meet(error, cancel).await,
         };
         self.check_chain(page.ledger)?;
+        if page.events.is_empty() && self.archived {
+            return Err(Self::pruned(&format!("neither the node nor the archive has seq no {}", self.next)));
+        }
         if page.events.is_empty() {
             return self.end_of_stream(page.ledger, true, cancel).await;
         }
@@ -134,12 +145,15 @@ impl<S: Subject> Feed<S> {
         self.backoff.reset();
         self.board.reads(self.index, page.ledger.time);
         let (full, ledger) = (page.full, page.ledger);
+        // The archive's end: from here on the node must know.
+        let was_archived = self.archived;
+        self.archived &= full;
         self.hand_over(page, good).await;
         self.check_parked(cancel).await?;
-        if full {
-            if self.next > self.known {
-                self.look_ahead().await;
-            }
+        if full && self.next > self.known {
+            self.look_ahead().await;
+        }
+        if full || was_archived {
             return Ok(());
         }
         if self.following {
@@ -269,10 +283,8 @@ impl<S: Subject> Feed<S> {
             return Ok(());
         }
         if self.is_pruned(ledger) {
-            return Err(Self::pruned(&format!(
-                "the node answers nothing for seq no {}, of {counter} events",
-                self.next
-            )));
+            let what = format!("the node answers nothing for seq no {}, of {counter} events", self.next);
+            return self.meet_pruned(&what).await;
         }
         self.wait(Cause::NodeBehind, &format!("the node shows no event {} yet, of {counter}", self.next), cancel).await
     }
@@ -294,10 +306,8 @@ impl<S: Subject> Feed<S> {
     async fn meet_gap(&mut self, page: &Page, cancel: &CancellationToken) -> Step {
         let first = page.events.first().map_or(SeqNo::ZERO, |event| event.seq_no);
         if first > self.next && self.is_pruned(page.ledger) {
-            return Err(Self::pruned(&format!(
-                "the node's oldest event is seq no {first}, {} was asked for",
-                self.next
-            )));
+            let what = format!("the node's oldest event is seq no {first}, {} was asked for", self.next);
+            return self.meet_pruned(&what).await;
         }
         let since = *self.gap_since.get_or_insert_with(Instant::now);
         let found = if first == self.next {
@@ -313,6 +323,15 @@ impl<S: Subject> Feed<S> {
             Cause::Gap,
             format!("gap: {found}, for {} s now; use another node (NODE_URL)", GAP_PATIENCE.as_secs()),
         ))
+    }
+
+    /// The archive may have what the node has lost without saying so.
+    async fn meet_pruned(&mut self, what: &str) -> Step {
+        if !self.archived && !matches!(self.subject.archived_page(self.next).await, Err(SubjectError::Pruned(_))) {
+            self.archived = true;
+            return Ok(());
+        }
+        Err(Self::pruned(what))
     }
 
     /// Whether the node says that it no longer has what came before the next event.

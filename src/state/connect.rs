@@ -60,6 +60,8 @@ impl Store {
             sqlite
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
+                // A statement of 256 rows keeps its memory, in each connection that has run it.
+                .statement_cache_capacity(12)
                 .busy_timeout(Duration::from_secs(10))
         });
         Ok(Self::new(Database::connect(options).await?))

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, JoinType, Order, QueryFilter, QueryOrder, QuerySelect,
     RelationTrait,
@@ -11,7 +10,7 @@ use sea_orm::{
 use super::entities::{activities, collections, events, offers, orders, tokens};
 use super::{StoreError, convert};
 use crate::market::Markets;
-use crate::market::fold::{Entry, Keys, Rows, TokenKey};
+use crate::market::fold::{Entry, Keys, Rows};
 
 /// Keys in one query.
 const MANY: usize = 500;
@@ -36,9 +35,10 @@ pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Resu
             rows.offers.insert(row.offer_id.clone(), convert::offer(row)?);
         }
     }
-    for ids in chunks(&keys.tokens) {
+    // By id alone: servers plan pairs badly, and a token has few property versions.
+    for ids in chunks(&keys.tokens.iter().map(|(id, _)| id.clone()).collect()) {
         let query = tokens::Entity::find()
-            .filter(token_keys(ids))
+            .filter(tokens::Column::TokenId.is_in(ids))
             .order_by(tokens::Column::TokenId, Order::Asc)
             .order_by(tokens::Column::PropertyVersion, Order::Asc);
         for row in query.lock_exclusive().all(transaction).await? {
@@ -94,11 +94,6 @@ async fn entries_of(
         entries.push(entry);
     }
     Ok(entries)
-}
-
-fn token_keys(keys: Vec<TokenKey>) -> Condition {
-    let columns = Expr::tuple([Expr::col(tokens::Column::TokenId), Expr::col(tokens::Column::PropertyVersion)]);
-    Condition::all().add(columns.in_tuples(keys))
 }
 
 fn chunks<T: Clone>(keys: &BTreeSet<T>) -> impl Iterator<Item = Vec<T>> {

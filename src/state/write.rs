@@ -66,12 +66,11 @@ impl<'a> Writer<'a> {
         E::Model: IntoActiveModel<E::ActiveModel>,
     {
         let backend = self.store.backend;
-        let rows: Vec<_> = rows.into_iter().map(|row| values::<E>(backend, row)).collect();
-        let mut rest = rows.as_slice();
-        while !rest.is_empty() {
-            let (chunk, behind) = rest.split_at(fitting(rest));
-            rest = behind;
-            self.execute(statement::<E>(backend, chunk, update)?).await?;
+        let mut rows: Vec<_> = rows.into_iter().map(|row| values::<E>(backend, row)).collect();
+        while !rows.is_empty() {
+            let rest = rows.split_off(fitting(&rows));
+            self.execute(statement::<E>(backend, rows, update)?).await?;
+            rows = rest;
         }
         Ok(())
     }
@@ -84,7 +83,7 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
     let rows: Vec<_> = rows.into_iter().map(|row| values::<E>(backend, row)).collect();
-    statement::<E>(backend, &rows, Some(update))
+    statement::<E>(backend, rows, Some(update))
 }
 
 fn values<E>(backend: DbBackend, row: E::Model) -> Vec<Value>
@@ -116,13 +115,13 @@ fn bytes_of(value: &Value) -> usize {
 
 fn statement<E: EntityTrait>(
     backend: DbBackend,
-    rows: &[Vec<Value>],
+    rows: Vec<Vec<Value>>,
     update: Option<&[E::Column]>,
 ) -> Result<Statement, StoreError> {
     let mut insert = Query::insert();
     insert.into_table(E::default()).columns(E::Column::iter());
     for row in rows {
-        let row = row.iter().cloned().map(Expr::value);
+        let row = row.into_iter().map(Expr::value);
         insert.values(row).map_err(|error| StoreError::Refused(error.to_string()))?;
     }
     if let Some(update) = update {

@@ -25,6 +25,12 @@ impl EventHandle {
         Self { nodes, account, resource: encoded(resource), field: field.to_owned() }
     }
 
+    /// Without `start` a node answers the latest events.
+    fn path(&self, from: SeqNo) -> String {
+        let Self { account, resource, field, .. } = self;
+        format!("/accounts/{account}/events/{resource}/{field}?start={from}&limit={PAGE}")
+    }
+
     fn read_page(&self, answer: &Answer) -> Result<Page, String> {
         let events = answer.events()?;
         match events.iter().find(|event| event.account_address != self.account) {
@@ -36,10 +42,12 @@ impl EventHandle {
 
 impl Subject for EventHandle {
     async fn page(&self, from: SeqNo) -> Result<Page, SubjectError> {
-        let Self { account, resource, field, .. } = self;
-        // Without `start` a node answers the latest events.
-        let path = format!("/accounts/{account}/events/{resource}/{field}?start={from}&limit={PAGE}");
-        let (page, ledger) = self.nodes.get(&path, |answer| self.read_page(answer)).await?;
+        let (page, ledger) = self.nodes.get(&self.path(from), |answer| self.read_page(answer)).await?;
+        Ok(Page { ledger, ..page })
+    }
+
+    async fn archived_page(&self, from: SeqNo) -> Result<Page, SubjectError> {
+        let (page, ledger) = self.nodes.get_archived(&self.path(from), |answer| self.read_page(answer)).await?;
         Ok(Page { ledger, ..page })
     }
 

@@ -21,6 +21,11 @@ pub trait Subject: Send + Sync + 'static {
     /// The events from `from` on, ascending, at most one page. Empty: this source knows none, now.
     fn page(&self, from: SeqNo) -> impl Future<Output = Result<Page, SubjectError>> + Send;
 
+    /// The same, from wherever older history is kept; for a start that the source has no more.
+    fn archived_page(&self, from: SeqNo) -> impl Future<Output = Result<Page, SubjectError>> + Send {
+        async move { Err(SubjectError::Pruned(format!("there is no archive to ask for seq no {from}"))) }
+    }
+
     /// How many events the stream has, as the source knows now.
     fn counter(&self) -> impl Future<Output = Result<Counter, SubjectError>> + Send;
 }

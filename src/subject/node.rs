@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{Client, redirect};
-use url::Url;
+use url::{Host, Url};
 
 use super::answer::{Answer, Failure};
 use super::{Ledger, SubjectError};
@@ -61,16 +61,19 @@ impl Nodes {
     pub fn new(config: Config) -> Result<Self, String> {
         // The crate has two providers to offer or none: the choice is made here, once. A second time is no harm.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
+        let mut client = Client::builder()
             .user_agent(concat!("event-worker/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(30))
             // A redirected request would take the key elsewhere.
             .redirect(redirect::Policy::none())
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
+            .tcp_nodelay(true);
+        if config.nodes.iter().all(|(url, _)| url.is_local()) {
+            // A proxy of the environment cannot reach this machine's own addresses.
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(|error| format!("cannot make an HTTP client: {error}"))?;
         let mut nodes = Vec::with_capacity(config.nodes.len());
         for (url, key) in config.nodes {
             let authorization = key.map(|key| HeaderValue::from_str(&format!("Bearer {key}"))).transpose();
@@ -145,6 +148,18 @@ impl Nodes {
         }
     }
 
+    /// Asks `NODE_ARCHIVE_URL`, for history that the nodes do not admit to have lost.
+    pub(super) async fn get_archived<T>(
+        &self,
+        path: &str,
+        read: impl Fn(&Answer) -> Result<T, String>,
+    ) -> Result<(T, Ledger), SubjectError> {
+        match &self.archive {
+            None => Err(SubjectError::Pruned("no archive is set".to_owned())),
+            Some(archive) => self.read_archive(archive, path, "history is pruned", read).await,
+        }
+    }
+
     /// History that a node has no more: `NODE_ARCHIVE_URL`, else where its answer says, once and without a key.
     async fn ask_archive<T>(
         &self,
@@ -159,11 +174,21 @@ impl Nodes {
         let Some(archive) = self.archive.clone().or(told) else {
             return Err(SubjectError::Pruned(pruned.to_owned()));
         };
-        let answer = self.request(&archive, path, None).await;
+        self.read_archive(&archive, path, pruned, read).await
+    }
+
+    async fn read_archive<T>(
+        &self,
+        archive: &NodeUrl,
+        path: &str,
+        pruned: &str,
+        read: impl Fn(&Answer) -> Result<T, String>,
+    ) -> Result<(T, Ledger), SubjectError> {
+        let answer = self.request(archive, path, None).await;
         let answer =
             answer.map_err(|error| SubjectError::Unreachable(format!("{pruned}; the archive {archive}: {error}")))?;
         match answer.failure() {
-            None => self.accept(&archive, &answer, 0, &read),
+            None => self.accept(archive, &answer, 0, &read),
             Some((Failure::Throttled(asked), message)) => Err(SubjectError::Throttled {
                 message: format!("the archive {archive} {message}"),
                 pause: asked.unwrap_or(FIRST_PAUSE),
@@ -261,6 +286,15 @@ impl Node {
 impl NodeUrl {
     fn address(&self) -> &str {
         self.0.as_str().trim_end_matches('/')
+    }
+
+    fn is_local(&self) -> bool {
+        match self.0.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
     }
 
     fn is_secure(&self) -> bool {
