@@ -67,7 +67,7 @@ impl Store {
             sqlite_transaction_mode: (self.backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let transaction = self.db.begin_with_options(options).await?;
+        let transaction = self.commits.begin_with_options(options).await?;
         match self.execute(&transaction, markets, slices).await {
             Ok(committed) => {
                 transaction.commit().await?;

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::{DatabaseUrl, Store, StoreError};
 
-/// Commits, status and a query or two: more connections than that only wait for one another.
-const CONNECTIONS: u32 = 6;
+/// For status and a query or two, beside the one for commits.
+const CONNECTIONS: u32 = 3;
 
 impl Store {
     /// Connects to the database. Nothing is written.
@@ -29,15 +29,24 @@ impl Store {
             };
             connecting.map_err(|_| refused(&"no answer in 10 s"))?.map_err(|error| refused(&error))?;
         }
-        let mut options = ConnectOptions::new(url.secret());
-        options
-            .max_connections(CONNECTIONS)
-            .connect_timeout(Duration::from_secs(10))
-            .acquire_timeout(Duration::from_secs(10))
-            .test_before_acquire(url.backend() != DbBackend::Sqlite)
-            .sqlx_logging(false);
-        // Row locks are taken where they matter, and READ COMMITTED shows what is behind them as it is now.
-        options.map_sqlx_mysql_pool_opts(|pool| {
+        let db = Database::connect(options(url, CONNECTIONS)).await?;
+        let mut commits = options(url, 1);
+        // Commands that only read never open it.
+        commits.connect_lazy(true);
+        Ok(Self::new(db, Database::connect(commits).await?))
+    }
+}
+
+fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url.secret());
+    options
+        .max_connections(connections)
+        .connect_timeout(Duration::from_secs(10))
+        .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(url.backend() != DbBackend::Sqlite)
+        .sqlx_logging(false);
+    // Row locks are taken where they matter, and READ COMMITTED shows what is behind them as it is now.
+    options.map_sqlx_mysql_pool_opts(|pool| {
             pool.after_connect(|connection, _| {
                 Box::pin(async move {
                     connection.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
@@ -48,22 +57,21 @@ impl Store {
                 })
             })
         });
-        options.map_sqlx_postgres_pool_opts(|pool| {
-            pool.after_connect(|connection, _| {
-                Box::pin(async move {
-                    let isolation = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
-                    connection.execute(isolation).await.map(|_| ())
-                })
+    options.map_sqlx_postgres_pool_opts(|pool| {
+        pool.after_connect(|connection, _| {
+            Box::pin(async move {
+                let isolation = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
+                connection.execute(isolation).await.map(|_| ())
             })
-        });
-        options.map_sqlx_sqlite_opts(|sqlite| {
-            sqlite
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                // A statement of 256 rows keeps its memory, in each connection that has run it.
-                .statement_cache_capacity(12)
-                .busy_timeout(Duration::from_secs(10))
-        });
-        Ok(Self::new(Database::connect(options).await?))
-    }
+        })
+    });
+    options.map_sqlx_sqlite_opts(|sqlite| {
+        sqlite
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            // A statement of 256 rows keeps its memory, in each connection that has run it.
+            .statement_cache_capacity(12)
+            .busy_timeout(Duration::from_secs(10))
+    });
+    options
 }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, JoinType, Order, QueryFilter, QueryOrder, QuerySelect,
-    RelationTrait,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, JoinType, Order, QueryFilter,
+    QueryOrder, QuerySelect, RelationTrait,
 };
 
 use super::entities::{activities, collections, events, offers, orders, tokens};
 use super::{StoreError, convert};
 use crate::market::Markets;
-use crate::market::fold::{Entry, Keys, Rows};
+use crate::market::fold::{Entry, Keys, Rows, TokenKey};
 
 /// Keys in one query.
 const MANY: usize = 500;
@@ -35,10 +36,9 @@ pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Resu
             rows.offers.insert(row.offer_id.clone(), convert::offer(row)?);
         }
     }
-    // By id alone: servers plan pairs badly, and a token has few property versions.
-    for ids in chunks(&keys.tokens.iter().map(|(id, _)| id.clone()).collect()) {
+    for ids in chunks(&keys.tokens) {
         let query = tokens::Entity::find()
-            .filter(tokens::Column::TokenId.is_in(ids))
+            .filter(token_keys(transaction.get_database_backend(), ids))
             .order_by(tokens::Column::TokenId, Order::Asc)
             .order_by(tokens::Column::PropertyVersion, Order::Asc);
         for row in query.lock_exclusive().all(transaction).await? {
@@ -94,6 +94,16 @@ async fn entries_of(
         entries.push(entry);
     }
     Ok(entries)
+}
+
+/// PostgreSQL makes a bitmap of each pair: by ids alone it looks them up at once, and a token has few property versions.
+/// MariaDB does the opposite.
+fn token_keys(backend: DbBackend, keys: Vec<TokenKey>) -> Condition {
+    if backend == DbBackend::Postgres {
+        return tokens::Column::TokenId.is_in(keys.into_iter().map(|(id, _)| id)).into();
+    }
+    let columns = Expr::tuple([Expr::col(tokens::Column::TokenId), Expr::col(tokens::Column::PropertyVersion)]);
+    Condition::all().add(columns.in_tuples(keys))
 }
 
 fn chunks<T: Clone>(keys: &BTreeSet<T>) -> impl Iterator<Item = Vec<T>> {

@@ -31,6 +31,8 @@ use sea_orm::{DatabaseConnection, DbBackend};
 #[derive(Clone)]
 pub struct Store {
     db: DatabaseConnection,
+    /// One connection, for commits alone: its caches know the few statements and the newest pages.
+    commits: DatabaseConnection,
     backend: DbBackend,
     recorder: Option<Arc<dyn Recorder>>,
 }
@@ -51,11 +53,12 @@ impl Store {
 
     /// Closes all connections.
     pub async fn close(self) -> Result<(), StoreError> {
-        self.db.close().await.map_err(StoreError::from)
+        self.commits.close().await?;
+        Ok(self.db.close().await?)
     }
 
-    fn new(db: DatabaseConnection) -> Self {
+    fn new(db: DatabaseConnection, commits: DatabaseConnection) -> Self {
         let backend = db.get_database_backend();
-        Self { db, backend, recorder: None }
+        Self { db, commits, backend, recorder: None }
     }
 }
