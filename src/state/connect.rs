@@ -13,6 +13,8 @@ use tokio::time::timeout;
 
 use super::{DatabaseUrl, Store, StoreError};
 
+/// More than the commits have: see `load`.
+const STATEMENTS: usize = 256;
 /// For status and a query or two, beside the one for commits.
 const CONNECTIONS: u32 = 3;
 
@@ -65,6 +67,7 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
             })
         })
     });
+    options.map_sqlx_mysql_opts(|mysql| mysql.statement_cache_capacity(STATEMENTS));
     options.map_sqlx_sqlite_opts(|sqlite| {
         sqlite
             .journal_mode(SqliteJournalMode::Wal)
