@@ -19,8 +19,9 @@ const LENGTHS: [usize; 4] = [1, 8, 64, 512];
 /// The rows of `keys`, locked until the transaction ends. All transactions lock in the same order of tables and keys, so
 /// that workers wait for one another rather than deadlock.
 pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Result<Rows, StoreError> {
+    let backend = transaction.get_database_backend();
     let mut rows = Rows::default();
-    for ids in chunks(&keys.orders) {
+    for ids in chunks(backend, &keys.orders) {
         let query = orders::Entity::find()
             .filter(orders::Column::OrderId.is_in(ids))
             .order_by(orders::Column::OrderId, Order::Asc);
@@ -28,7 +29,7 @@ pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Resu
             rows.orders.insert(row.order_id.clone(), convert::order(row)?);
         }
     }
-    for ids in chunks(&keys.offers) {
+    for ids in chunks(backend, &keys.offers) {
         let query = offers::Entity::find()
             .filter(offers::Column::OfferId.is_in(ids))
             .order_by(offers::Column::OfferId, Order::Asc);
@@ -36,9 +37,9 @@ pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Resu
             rows.offers.insert(row.offer_id.clone(), convert::offer(row)?);
         }
     }
-    for ids in chunks(&keys.tokens) {
+    for ids in chunks(backend, &keys.tokens) {
         let query = tokens::Entity::find()
-            .filter(token_keys(transaction.get_database_backend(), ids))
+            .filter(token_keys(backend, ids))
             .order_by(tokens::Column::TokenId, Order::Asc)
             .order_by(tokens::Column::PropertyVersion, Order::Asc);
         for row in query.lock_exclusive().all(transaction).await? {
@@ -46,7 +47,7 @@ pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Resu
             rows.tokens.insert(token.key.clone(), token);
         }
     }
-    for ids in chunks(&keys.collections) {
+    for ids in chunks(backend, &keys.collections) {
         let query = collections::Entity::find()
             .filter(collections::Column::CollectionId.is_in(ids))
             .order_by(collections::Column::CollectionId, Order::Asc);
@@ -63,11 +64,12 @@ pub(super) async fn history(
     markets: &Markets,
     late: &Keys,
 ) -> Result<Vec<Entry>, StoreError> {
+    let backend = transaction.get_database_backend();
     let mut entries = vec![];
-    for ids in chunks(&late.orders) {
+    for ids in chunks(backend, &late.orders) {
         entries.extend(entries_of(transaction, markets, activities::Column::OrderId.is_in(ids).into()).await?);
     }
-    for ids in chunks(&late.offers) {
+    for ids in chunks(backend, &late.offers) {
         entries.extend(entries_of(transaction, markets, activities::Column::OfferId.is_in(ids).into()).await?);
     }
     Ok(entries)
@@ -108,11 +110,13 @@ fn token_keys(backend: DbBackend, keys: Vec<TokenKey>) -> Condition {
 
 /// The keys, in lists of few lengths, so that the driver's cache of statements knows them all; a list that is too short
 /// repeats its last key. A statement that falls out of that cache costs 40 ms on MySQL: closing it has no answer, and what
-/// is sent next waits for one.
-fn chunks<T: Clone>(keys: &BTreeSet<T>) -> impl Iterator<Item = Vec<T>> {
+/// is sent next waits for one. Not on PostgreSQL: a statement that it sees again and again gets a plan made for tables that
+/// were still empty.
+fn chunks<T: Clone>(backend: DbBackend, keys: &BTreeSet<T>) -> impl Iterator<Item = Vec<T>> {
     let keys: Vec<_> = keys.iter().cloned().collect();
     let padded = |chunk: &[T]| {
-        let length = LENGTHS.into_iter().find(|length| *length >= chunk.len()).unwrap_or(chunk.len());
+        let fits = |length: &usize| *length >= chunk.len() && backend == DbBackend::MySql;
+        let length = LENGTHS.into_iter().find(fits).unwrap_or(chunk.len());
         let last = chunk.last().cloned();
         chunk.iter().cloned().chain(last.into_iter().cycle()).take(length).collect()
     };
