@@ -99,7 +99,7 @@ async fn entries_of(
 }
 
 /// PostgreSQL makes a bitmap of each pair: by ids alone it looks them up at once, and a token has few property versions.
-/// MariaDB does the opposite.
+/// The others look pairs up in their primary key.
 fn token_keys(backend: DbBackend, keys: Vec<TokenKey>) -> Condition {
     if backend == DbBackend::Postgres {
         return tokens::Column::TokenId.is_in(keys.into_iter().map(|(id, _)| id)).into();
