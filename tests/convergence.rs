@@ -95,13 +95,9 @@ fn steps() -> impl Strategy<Value = Vec<(usize, usize, bool)>> {
 fn entry(stream: &Stream, seq_no: u64, version: u64, data: String) -> Entry {
     let raw = RawEvent {
         version: Version::new(version).unwrap(),
-        event_index: None,
         seq_no: SeqNo::new(seq_no).unwrap(),
-        event_type: String::new(),
-        account_address: stream.handle.account,
-        creation_number: 1,
         data,
-        block_time: None,
+        ..raw_of(stream)
     };
     stream.entry(&raw).unwrap_or_else(|why| panic!("{}: {why}", raw.data))
 }
@@ -221,16 +217,7 @@ fn decode_never_panics() {
     let text = prop_oneof![json().prop_map(|json| json.to_string()), "\\PC*"];
     check(2_000, &(text, 0..8_usize), |(data, stream)| {
         let stream: &Arc<Stream> = &market.streams[stream];
-        let raw = RawEvent {
-            version: Version::default(),
-            event_index: None,
-            seq_no: SeqNo::ZERO,
-            event_type: String::new(),
-            account_address: stream.handle.account,
-            creation_number: 1,
-            data,
-            block_time: None,
-        };
+        let raw = RawEvent { data, ..raw_of(stream) };
         // Parked or decoded: either is an answer.
         let _ = stream.decode(&raw);
         Ok(())
