@@ -7,6 +7,7 @@
 #![recursion_limit = "256"]
 
 pub mod chain;
+pub mod backoff;
 pub mod subject;
 pub mod market;
 pub mod state;

@@ -6,19 +6,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import. Whoever is not named as imported is imported by nobody.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("chain", &[]),
     ("telemetry", &[]),
+    ("backoff", &[]),
     ("market", &["chain"]),
     ("subject", &["chain", "telemetry"]),
     ("state", &["chain", "subject", "market"]),
-    ("observer", &["chain", "subject", "market", "state", "telemetry"]),
+    ("observer", &["backoff", "chain", "subject", "market", "state", "telemetry"]),
+    ("import", &["backoff", "chain", "subject", "market", "state", "telemetry"]),
     ("api", &["chain", "state", "telemetry"]),
     // The other side of the wire: it must not share a line with what reads it.
     ("simulate", &[]),
     // What settings are parsed into.
     ("config", &["api", "market", "state", "subject", "telemetry"]),
-    ("cli", &["api", "chain", "config", "market", "observer", "simulate", "state", "subject", "telemetry"]),
+    ("cli", &["api", "backoff", "chain", "config", "import", "market", "observer", "simulate", "state", "subject", "telemetry"]),
     ("main", &["cli"]),
 ];
 

@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Outcome, cannot_connect, ending_in_time, log_to_stdout, until_signal};
 use crate::api;
+use crate::backoff::Backoff;
 use crate::config::{Database, Logs, Node, Worker};
 use crate::market::Markets;
-use crate::observer::{self, Backoff, Board, Stopped};
+use crate::observer::{self, Board, Stopped};
 use crate::state::{DatabaseUrl, Store, StoreError, Trouble};
 use crate::subject::{EventHandle, Nodes};
 

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Cause};
 use super::lane::Sender;
-use super::{Backoff, Config, Stopped, page};
+use super::{Config, Stopped};
+use crate::backoff::Backoff;
 use crate::chain::{ChainId, RawEvent, SeqNo, Version};
 use crate::market::Stream;
 use crate::state::{Checkpoint, Executed, Slice};
@@ -136,7 +137,7 @@ impl<S: Subject> Feed<S> {
         if page.events.is_empty() {
             return self.end_of_stream(page.ledger, true, cancel).await;
         }
-        let good = page::continuing(&page.events, self.next, self.version);
+        let good = page.continuing(self.next, self.version);
         if good == 0 {
             return self.meet_gap(&page, cancel).await;
         }

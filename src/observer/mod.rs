@@ -4,11 +4,9 @@
 //! One [`writer`] takes what all feeds have ready, in ledger order where they are far behind, and commits it. What is
 //! going on stands on the [`board`], from which logs, progress and `observer_status` are told by the [`reporter`].
 
-mod backoff;
 mod board;
 mod feed;
 mod lane;
-mod page;
 mod reporter;
 mod writer;
 
@@ -18,9 +16,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use backoff::Backoff;
 pub use board::{Board, Cause, Snapshot, State};
 
+use crate::backoff::Backoff;
 use crate::chain::ChainId;
 use crate::market::{Markets, Stream};
 use crate::state::{Checkpoint, Store, StoreError, Trouble};

@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Backoff;
 use super::board::{Board, Cause};
 use super::lane::{Lane, Message, Sender};
+use crate::backoff::Backoff;
 use crate::chain::{SeqNo, Version};
 use crate::market::{Markets, Stream};
 use crate::state::{Slice, Store, StoreError, Trouble};

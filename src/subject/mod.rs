@@ -4,14 +4,16 @@ mod answer;
 mod error;
 mod handle;
 mod node;
+mod page;
 
 use std::future::Future;
 
 pub use error::SubjectError;
 pub use handle::EventHandle;
 pub use node::{Config, NodeUrl, Nodes};
+pub use page::Page;
 
-use crate::chain::{ChainId, RawEvent, SeqNo, Timestamp, Version};
+use crate::chain::{ChainId, SeqNo, Timestamp, Version};
 
 /// A stream of numbered events that can be read from any position.
 ///
@@ -28,17 +30,6 @@ pub trait Subject: Send + Sync + 'static {
 
     /// How many events the stream has, as the source knows now.
     fn counter(&self) -> impl Future<Output = Result<Counter, SubjectError>> + Send;
-}
-
-/// A page of events, and the ledger that it was read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// The events, in the order in which the source gave them.
-    pub events: Vec<RawEvent>,
-    /// Whether the source gave as many as it ever gives at once: there may be more at hand.
-    pub full: bool,
-    /// Where the node stood.
-    pub ledger: Ledger,
 }
 
 /// The length of a stream, and the ledger that it was read from.
