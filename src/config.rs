@@ -56,6 +56,7 @@ pub struct Node {
     /// Nodes' REST addresses, comma-separated: tried in order, healthy ones preferred
     #[arg(
         long,
+        visible_alias = "node",
         env = "NODE_URL",
         hide_env_values = true,
         value_name = "URLS",

@@ -12,6 +12,7 @@ pub mod subject;
 pub mod market;
 pub mod state;
 pub mod observer;
+pub mod import;
 pub mod api;
 pub mod simulate;
 pub mod telemetry;

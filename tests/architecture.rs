@@ -20,7 +20,22 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("simulate", &[]),
     // What settings are parsed into.
     ("config", &["api", "market", "state", "subject", "telemetry"]),
-    ("cli", &["api", "backoff", "chain", "config", "import", "market", "observer", "simulate", "state", "subject", "telemetry"]),
+    (
+        "cli",
+        &[
+            "api",
+            "backoff",
+            "chain",
+            "config",
+            "import",
+            "market",
+            "observer",
+            "simulate",
+            "state",
+            "subject",
+            "telemetry",
+        ],
+    ),
     ("main", &["cli"]),
 ];
 

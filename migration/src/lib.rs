@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::*;
 
 mod columns;
 mod m20261121_000001_tables;
+mod m20261121_000002_import;
 
 /// All schema changes, oldest first.
 pub struct Migrator;
@@ -32,7 +33,7 @@ pub const TABLES: [&str; 10] = [
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_tables::Migration)]
+        vec![Box::new(m20261121_000001_tables::Migration), Box::new(m20261121_000002_import::Migration)]
     }
 
     fn migration_table_name() -> DynIden {

@@ -16,6 +16,12 @@ impl Address {
         Self(bytes)
     }
 
+    /// The bytes, most significant first.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The form in which types are written (AIP-40): `0x1` for the sixteen special addresses, padded otherwise.
     #[must_use]
     pub fn in_type(&self) -> String {

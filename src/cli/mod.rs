@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. Each puts the parts together and runs them.
 
+mod collection_import;
 mod demo;
 mod list;
 mod migrate;
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::Args),
     /// Only the simulated node
     Simulate(simulate::Args),
+    /// An account's collections and tokens, as they are now, into the database; safe to repeat
+    CollectionImport(collection_import::Args),
     /// Schema migrations
     Migrate(migrate::Args),
     /// How far each observer is, and what it waits for
@@ -114,6 +117,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             Command::Run(args) => run::run(args, &cli.logs).await,
             Command::Demo(args) => demo::run(args, &cli.logs).await,
             Command::Simulate(args) => simulate::run(args, &cli.logs).await,
+            Command::CollectionImport(args) => collection_import::run(args, &cli.logs).await,
             Command::Migrate(args) => migrate::run(args, &cli.logs).await,
             Command::Status(args) => status::run(args, &cli.logs).await,
             Command::List(args) => list::run(args, &cli.logs).await,

@@ -14,3 +14,4 @@ pub use event::{Item, Key, MarketEvent, Standard};
 pub use file::{Handle, Market, MarketError, Stream};
 pub use kind::Kind;
 pub use registry::Markets;
+pub use value::storable;

@@ -118,6 +118,7 @@ pub fn raw_text(value: &Value) -> Parsed<String> {
 }
 
 /// Text as every database can store it.
+#[must_use]
 pub fn storable(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

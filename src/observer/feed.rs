@@ -374,7 +374,9 @@ impl<S: Subject> Feed<S> {
                 Ok(())
             }
             SubjectError::Pruned(message) => Err(Self::pruned(&message)),
-            SubjectError::Refused(message) => Err(End::Stopped(Cause::Refused, message)),
+            SubjectError::Missing { message, .. } | SubjectError::TooLong(message) | SubjectError::Refused(message) => {
+                Err(End::Stopped(Cause::Refused, message))
+            }
         }
     }
 

@@ -20,7 +20,7 @@ const BATCH: usize = 2_000;
 /// ones, which cost more, stay rare. Never a condition: without it the result is the same.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Lock waits, or lost races, in a row that are nothing to speak of.
+/// Lock waits and lost races in a row that are nothing to speak of.
 const PASSING: u32 = 4;
 
 pub(super) struct Writer {
@@ -128,7 +128,7 @@ impl Writer {
     /// failure the checkpoints are read again, and they decide what is left to do.
     async fn commit(&mut self, mut slices: Vec<Slice>) -> Result<(), (Vec<Slice>, StoreError)> {
         let mut backoff = Backoff::default();
-        let (mut contended, mut raced) = (0, 0);
+        let mut contended = 0;
         while !slices.is_empty() {
             let Err(error) = self.store.commit(&self.markets, &slices).await else {
                 self.board.database_works();
@@ -138,16 +138,10 @@ impl Writer {
                 return Ok(());
             };
             match error.trouble() {
-                Trouble::Contended => {
+                Trouble::Contended | Trouble::Raced => {
                     contended += 1;
                     if contended > PASSING {
                         self.board.database_waits(Cause::DatabaseLocked, &error.to_string());
-                    }
-                }
-                Trouble::Raced => {
-                    raced += 1;
-                    if raced > PASSING {
-                        return Err((slices, error));
                     }
                 }
                 Trouble::Away => self.board.database_waits(Cause::DatabaseUnreachable, &error.to_string()),

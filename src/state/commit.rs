@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{
-    DatabaseTransaction, DbBackend, IdenStatic, Iterable, SqliteTransactionMode, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{DatabaseTransaction, IdenStatic, Iterable, TransactionTrait};
 
 use super::entities::{activities, checkpoints, collections, dead_letters, events, markets, offers, orders, tokens};
 use super::value::{now, stored};
@@ -62,12 +60,7 @@ impl Store {
     /// Executes slices of different streams in one transaction. On any error nothing has happened, but for a lost
     /// connection at the very end: then the checkpoints decide ([`Store::checkpoint`]).
     pub async fn commit(&self, markets: &Markets, slices: &[Slice]) -> Result<Committed, StoreError> {
-        let options = TransactionOptions {
-            // A transaction that reads first and then writes would fail as busy, whatever the timeout.
-            sqlite_transaction_mode: (self.backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        let transaction = self.commits.begin_with_options(options).await?;
+        let transaction = self.commits.begin_with_options(self.to_write()).await?;
         match self.execute(&transaction, markets, slices).await {
             Ok(committed) => {
                 transaction.commit().await?;
@@ -109,11 +102,12 @@ impl Store {
             let time = event.meaning.as_ref().map_or(event.raw.block_time, |entry| entry.event.time);
             convert::event(&stream.observer, &event.raw, time, now)
         });
-        writer.insert::<events::Entity>(stored.collect()).await?;
-        writer.insert::<activities::Entity>(batch.iter().map(|entry| convert::activity(entry)).collect()).await?;
+        writer.insert::<events::Entity>(stored.collect()).await.map_err(StoreError::not_a_race)?;
+        let told = batch.iter().map(|entry| convert::activity(entry)).collect();
+        writer.insert::<activities::Entity>(told).await.map_err(StoreError::not_a_race)?;
         let parked = events().filter_map(|(stream, event)| Some((stream, &event.raw, event.meaning.as_ref().err()?)));
         let parked = parked.map(|(stream, raw, why)| convert::dead_letter(&stream.observer, raw, why, now));
-        writer.insert::<dead_letters::Entity>(parked.collect()).await?;
+        writer.insert::<dead_letters::Entity>(parked.collect()).await.map_err(StoreError::not_a_race)?;
         self.write_changes(&writer, &rows, changes, now).await?;
         Ok(Committed { events: events().count(), refolded: late.orders.len() + late.offers.len() })
     }
@@ -158,13 +152,24 @@ impl Store {
         let (known, new) =
             split(rows.tokens, |key| before.tokens.contains_key(key), |token| convert::token_row(token, now));
         writer.insert::<tokens::Entity>(new).await?;
-        writer
-            .replace::<tokens::Entity>(known, &all_but(&[tokens::Column::TokenId, tokens::Column::PropertyVersion]))
-            .await?;
+        let imported = [
+            tokens::Column::TokenId,
+            tokens::Column::PropertyVersion,
+            tokens::Column::Supply,
+            tokens::Column::Maximum,
+            tokens::Column::Metadata,
+            tokens::Column::Imported,
+        ];
+        writer.replace::<tokens::Entity>(known, &all_but(&imported)).await?;
         let (known, new) =
             split(rows.collections, |id| before.collections.contains_key(id), |row| convert::collection_row(row, now));
         writer.insert::<collections::Entity>(new).await?;
-        let imported = [collections::Column::CollectionId, collections::Column::Supply, collections::Column::Metadata];
+        let imported = [
+            collections::Column::CollectionId,
+            collections::Column::Supply,
+            collections::Column::Metadata,
+            collections::Column::Imported,
+        ];
         writer.replace::<collections::Entity>(known, &all_but(&imported)).await?;
         for (market, more) in changes.unexpected {
             let mut update = Query::update();
@@ -189,6 +194,6 @@ fn split<K: Ord, T, M>(
     (models(known), models(new))
 }
 
-fn all_but<C: Iterable + IdenStatic>(columns: &[C]) -> Vec<C> {
+pub(super) fn all_but<C: Iterable + IdenStatic>(columns: &[C]) -> Vec<C> {
     C::iter().filter(|column| columns.iter().all(|other| other.as_str() != column.as_str())).collect()
 }

@@ -227,6 +227,7 @@ pub(super) fn offer(row: offers::Model) -> Result<Offer> {
     })
 }
 
+/// Columns that importing owns are null here; an update leaves them out.
 pub(super) fn token_row(token: Token, now: Timestamp) -> tokens::Model {
     let (token_id, property_version) = token.key;
     let since = token.owner.as_ref().map(|owner| owner.since);
@@ -244,6 +245,10 @@ pub(super) fn token_row(token: Token, now: Timestamp) -> tokens::Model {
         owner_version: since.map(|since| since.version.column()),
         owner_place: since.map(|since| since.place),
         owner_seq_no: since.map(|since| since.seq_no.column()),
+        supply: None,
+        maximum: None,
+        metadata: None,
+        imported: token.imported,
         updated_at: now,
     }
 }
@@ -265,6 +270,7 @@ pub(super) fn token(row: tokens::Model) -> Result<Token> {
         uri: row.uri,
         created_version: row.created_version.map(Version::from_column),
         owner: since.zip(address).map(|(since, address)| Owner { since, address }),
+        imported: row.imported,
     })
 }
 
@@ -281,6 +287,7 @@ pub(super) fn collection_row(collection: Collection, now: Timestamp) -> collecti
         maximum: collection.maximum,
         metadata: None,
         created_version: collection.created_version.map(Version::column),
+        imported: collection.imported,
         updated_at: now,
     }
 }
@@ -294,6 +301,7 @@ pub(super) fn collection(row: collections::Model) -> Result<Collection> {
         standard: if row.standard == Standard::V2.name() { Standard::V2 } else { Standard::V1 },
         maximum: row.maximum,
         created_version: row.created_version.map(Version::from_column),
+        imported: row.imported,
         collection_id: row.collection_id,
     })
 }

@@ -25,7 +25,7 @@ pub enum StoreError {
 pub enum Trouble {
     /// Somebody else holds a lock: the whole transaction again.
     Contended,
-    /// A row that was to be new is there: another worker was first, or tables and checkpoints do not fit together.
+    /// A row that was to be new is there: a worker or an import was first. The whole transaction again.
     Raced,
     /// The server is away, full or starting: wait.
     Away,
@@ -41,6 +41,16 @@ impl StoreError {
             Self::Db(error) => trouble(error),
             Self::Unreachable(_) => Trouble::Away,
             Self::Moved(_) | Self::Refused(_) => Trouble::Lasting,
+        }
+    }
+}
+
+impl StoreError {
+    /// The same, of a table whose rows only the holder of the checkpoint inserts: nobody can have been first.
+    pub(super) fn not_a_race(self) -> Self {
+        match self.trouble() {
+            Trouble::Raced => Self::Refused(self.to_string()),
+            Trouble::Contended | Trouble::Away | Trouble::Lasting => self,
         }
     }
 }

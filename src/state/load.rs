@@ -112,7 +112,7 @@ fn token_keys(backend: DbBackend, keys: Vec<TokenKey>) -> Condition {
 /// repeats its last key. A statement that falls out of that cache costs 40 ms on MySQL: closing it has no answer, and what
 /// is sent next waits for one. Not on PostgreSQL: a statement that it sees again and again gets a plan made for tables that
 /// were still empty.
-fn chunks<T: Clone>(backend: DbBackend, keys: &BTreeSet<T>) -> impl Iterator<Item = Vec<T>> {
+pub(super) fn chunks<T: Clone>(backend: DbBackend, keys: &BTreeSet<T>) -> impl Iterator<Item = Vec<T>> {
     let keys: Vec<_> = keys.iter().cloned().collect();
     let padded = |chunk: &[T]| {
         let fits = |length: &usize| *length >= chunk.len() && backend == DbBackend::MySql;

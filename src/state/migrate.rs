@@ -1,10 +1,7 @@
 //! Bringing the schema up to date: safe for several processes at once, and after a kill at any statement.
 
 use migration::{MIGRATIONS_TABLE, Migrator, MigratorTrait, TABLES};
-use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement, TransactionTrait};
 
 use super::{Store, StoreError};
 
@@ -66,11 +63,7 @@ impl Store {
 
     /// One connection that no other migration runs beside. The lock ends with the connection, however that ends.
     async fn locked(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: (self.backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        let transaction = self.db.begin_with_options(options).await?;
+        let transaction = self.db.begin_with_options(self.to_write()).await?;
         let lock = match self.backend {
             DbBackend::MySql => {
                 Some("SELECT CAST(GET_LOCK(CONCAT('event-worker ', MD5(DATABASE())), 60) AS CHAR) AS taken")

@@ -6,6 +6,7 @@ mod connect;
 mod convert;
 pub mod entities;
 mod error;
+mod import;
 mod load;
 mod migrate;
 mod progress;
@@ -16,6 +17,7 @@ mod write;
 
 pub use commit::{Committed, Executed, Slice};
 pub use error::{StoreError, Trouble};
+pub use import::{Effects, Import, Imported, ImportedCollection, ImportedToken};
 pub use migrate::Migration;
 pub use progress::{Checkpoint, ObserverReport};
 pub use query::{Filter, Floor, Overview, Parked};
@@ -25,7 +27,7 @@ pub use write::Recorder;
 
 use std::sync::Arc;
 
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::{DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions};
 
 /// A connected database.
 #[derive(Clone)]
@@ -55,6 +57,15 @@ impl Store {
     pub async fn close(self) -> Result<(), StoreError> {
         self.commits.close().await?;
         Ok(self.db.close().await?)
+    }
+
+    /// How a transaction begins that will write.
+    fn to_write(&self) -> TransactionOptions {
+        TransactionOptions {
+            // One that reads first and then writes would fail as busy, whatever the timeout.
+            sqlite_transaction_mode: (self.backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        }
     }
 
     fn new(db: DatabaseConnection, commits: DatabaseConnection) -> Self {

@@ -35,6 +35,14 @@ impl DatabaseUrl {
         self
     }
 
+    /// Whether it is an SQLite file that is not there yet.
+    #[must_use]
+    pub fn is_missing_file(&self) -> bool {
+        let path = self.text.split_once(':').map_or("", |(_, path)| path).trim_start_matches("//");
+        let path = path.split('?').next().unwrap_or_default();
+        self.backend == DbBackend::Sqlite && path != ":memory:" && !std::path::Path::new(path).exists()
+    }
+
     /// Host and port of a server that is reached by TCP.
     pub(super) fn server(&self) -> Option<String> {
         let default = match self.backend {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::Ledger;
@@ -28,12 +29,20 @@ struct NodeError {
     archival_endpoint: Option<String>,
 }
 
-/// What an answer that is not 200 means.
+/// An answer that is not 200: what it means, in which words, and what to do about it.
+pub(super) struct Failed {
+    pub failure: Failure,
+    pub said: String,
+    pub remedy: &'static str,
+}
+
 pub(super) enum Failure {
     /// The pause that the node asks for, if it names one.
     Throttled(Option<Duration>),
     /// Where the answer says that older history is.
     Pruned(Option<String>),
+    /// There is no such thing, or not yet.
+    Missing,
     Refused,
     Unreachable,
 }
@@ -50,8 +59,8 @@ impl Answer {
         }
     }
 
-    /// Why there is no page in this answer, and in which words.
-    pub fn failure(&self) -> Option<(Failure, String)> {
+    /// Why this answer does not hold what was asked for.
+    pub fn failure(&self) -> Option<Failed> {
         if self.status == StatusCode::OK {
             return None;
         }
@@ -64,23 +73,26 @@ impl Answer {
             410 => (Failure::Pruned(self.archive(error.archival_endpoint)), ""),
             _ if says_pruned => (Failure::Pruned(self.archive(error.archival_endpoint)), ""),
             429 => (Failure::Throttled(self.retry_after()), ""),
-            300..=399 => return Some((Failure::Refused, self.redirect())),
+            300..=399 => {
+                let remedy = "; set NODE_URL to where the node really is";
+                return Some(Failed { failure: Failure::Refused, said: self.redirect(), remedy });
+            }
             401 | 403 => (Failure::Refused, "; check NODE_API_KEY"),
             404 if error.error_code == "web_framework_error" || error.error_code.is_empty() => {
                 (Failure::Refused, "; NODE_URL must be a node's REST address and end in /v1")
             }
-            404 => (
-                Failure::Refused,
-                "; check the market's address and handles (MARKETS), and that NODE_URL is of the right chain",
-            ),
+            404 => (Failure::Missing, ""),
             500 if error.message.contains("event index is not enabled") => {
                 (Failure::Refused, "; this node cannot serve events: use another one (NODE_URL)")
             }
             400 => (Failure::Refused, "; check the market's address and handles (MARKETS)"),
+            // A timeout, or too early, may pass.
+            408 | 425 => (Failure::Unreachable, ""),
+            402..=499 => (Failure::Refused, "; NODE_URL must be a node's REST address and end in /v1"),
             _ => (Failure::Unreachable, ""),
         };
         let code = if error.error_code.is_empty() { String::new() } else { format!(" {}", error.error_code) };
-        Some((failure, format!("answered {status}{code}: {said}{remedy}")))
+        Some(Failed { failure, said: format!("answered {status}{code}: {said}"), remedy })
     }
 
     /// The events of a page. Fails if the body is no such page.
@@ -101,7 +113,12 @@ impl Answer {
             .ok_or_else(|| format!("answered a resource without data.{field}.counter"))
     }
 
-    fn header<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+    /// The body as JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, String> {
+        serde_json::from_slice(&self.body).map_err(|error| format!("answered something else: {error}"))
+    }
+
+    pub fn header<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.headers.get(name)?.to_str().ok()?.parse().ok()
     }
 
@@ -125,11 +142,7 @@ impl Answer {
 
     fn redirect(&self) -> String {
         let location: String = self.header(LOCATION.as_str()).unwrap_or_default();
-        format!(
-            "answered {}, a redirect to {:?}; set NODE_URL to where the node really is",
-            self.status.as_u16(),
-            shortened(&location)
-        )
+        format!("answered {}, a redirect to {:?}", self.status.as_u16(), shortened(&location))
     }
 
     fn excerpt(&self) -> String {
@@ -186,7 +199,7 @@ impl EventJson<'_> {
 }
 
 /// A node's words for a message: one line, not long.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     const LONGEST: usize = 200;
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(LONGEST) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Ledger;
+
 /// A failure of a source. Each message names the node and what it said, never a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
@@ -19,6 +21,17 @@ pub enum SubjectError {
     /// The history asked for is no longer there.
     #[error("{0}")]
     Pruned(String),
+    /// The node knows no such thing, as of that ledger.
+    #[error("{message}")]
+    Missing {
+        /// What the node said.
+        message: String,
+        /// Where the node stood.
+        ledger: Ledger,
+    },
+    /// The answer is longer than any that is read.
+    #[error("{0}")]
+    TooLong(String),
     /// Asking again will not help; the message names the remedy.
     #[error("{0}")]
     Refused(String),

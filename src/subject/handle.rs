@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::answer::Answer;
+use super::node::Question;
 use super::{Counter, Nodes, Page, Subject, SubjectError};
 use crate::chain::{Address, SeqNo};
 
@@ -42,24 +43,37 @@ impl EventHandle {
 
 impl Subject for EventHandle {
     async fn page(&self, from: SeqNo) -> Result<Page, SubjectError> {
-        let (page, ledger) = self.nodes.get(&self.path(from), |answer| self.read_page(answer)).await?;
+        let asked = self.nodes.ask(Question::get(&self.path(from)), |answer| self.read_page(answer)).await;
+        let (page, ledger) = asked.map_err(no_handle)?;
         Ok(Page { ledger, ..page })
     }
 
     async fn archived_page(&self, from: SeqNo) -> Result<Page, SubjectError> {
-        let (page, ledger) = self.nodes.get_archived(&self.path(from), |answer| self.read_page(answer)).await?;
+        let asked = self.nodes.ask_archived(Question::get(&self.path(from)), |answer| self.read_page(answer)).await;
+        let (page, ledger) = asked.map_err(no_handle)?;
         Ok(Page { ledger, ..page })
     }
 
     async fn counter(&self) -> Result<Counter, SubjectError> {
         let path = format!("/accounts/{}/resource/{}", self.account, self.resource);
-        let (next, ledger) = self.nodes.get(&path, |answer| answer.counter(&self.field)).await?;
+        let asked = self.nodes.ask(Question::get(&path), |answer| answer.counter(&self.field)).await;
+        let (next, ledger) = asked.map_err(no_handle)?;
         Ok(Counter { next, ledger })
     }
 }
 
+/// A handle that is not there is a wrong setting, however often one asks.
+fn no_handle(error: SubjectError) -> SubjectError {
+    match error {
+        SubjectError::Missing { message, .. } => SubjectError::Refused(format!(
+            "{message}; check the market's address and handles (MARKETS), and that NODE_URL is of the right chain"
+        )),
+        other => other,
+    }
+}
+
 /// A type as part of a path: generics bring `<`, `>`, `,` and spaces.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b":_-.~".contains(&byte) {

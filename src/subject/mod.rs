@@ -1,15 +1,20 @@
-//! Where events come from. [`Subject`] is the contract; [`EventHandle`] reads a node.
+//! Where events come from. [`Subject`] is the contract; [`EventHandle`] and [`SentTransactions`] read a node, which can
+//! also be asked for an account's present state ([`Nodes`]).
 
+mod account;
 mod answer;
 mod error;
 mod handle;
+mod indexer;
 mod node;
 mod page;
 
 use std::future::Future;
 
+pub use account::{Resource, SentTransactions, TableItem};
 pub use error::SubjectError;
 pub use handle::EventHandle;
+pub use indexer::{IndexedCollection, Indexer};
 pub use node::{Config, NodeUrl, Nodes};
 pub use page::Page;
 

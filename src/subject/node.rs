@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, redirect};
 use url::{Host, Url};
 
-use super::answer::{Answer, Failure};
+use super::answer::{Answer, Failed, Failure};
 use super::{Ledger, SubjectError};
 
 /// More than any page: 100 events of a whole transaction's size.
@@ -39,6 +39,25 @@ pub struct Nodes {
     nodes: Vec<Node>,
     archive: Option<NodeUrl>,
     newest_version: AtomicU64,
+    /// What to do about a refusal, where it is not a node's.
+    remedy: Option<&'static str>,
+}
+
+/// What a node is asked: a path with its query, and a JSON body if it is a POST.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub path: &'a str,
+    pub body: Option<&'a str>,
+}
+
+impl<'a> Question<'a> {
+    pub fn get(path: &'a str) -> Self {
+        Self { path, body: None }
+    }
+
+    pub fn post(path: &'a str, body: &'a str) -> Self {
+        Self { path, body: Some(body) }
+    }
 }
 
 struct Node {
@@ -84,13 +103,19 @@ impl Nodes {
             }
             nodes.push(Node { url, authorization, health: Mutex::default() });
         }
-        Ok(Self { client, nodes, archive: config.archive, newest_version: AtomicU64::new(0) })
+        Ok(Self { client, nodes, archive: config.archive, newest_version: AtomicU64::new(0), remedy: None })
     }
 
-    /// Asks for `path` (and query) and reads the answer with `read`: of the first node that is well, then of the others.
-    pub(super) async fn get<T>(
+    /// The same, but every refusal has this remedy: what is asked is not a node.
+    pub(super) fn with_remedy(mut self, remedy: &'static str) -> Self {
+        self.remedy = Some(remedy);
+        self
+    }
+
+    /// Asks the first node that is well, then the others, and reads the answer with `read`.
+    pub(super) async fn ask<T>(
         &self,
-        path: &str,
+        question: Question<'_>,
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
         let (mut passing, mut lasting) = (None, None);
@@ -100,15 +125,25 @@ impl Nodes {
                 passing.get_or_insert(SubjectError::Throttled { message, pause });
                 continue;
             }
-            match self.ask(node, path, &read).await {
+            match self.ask_one(node, question, &read).await {
                 Ok(answered) => return Ok(answered),
                 Err(error @ (SubjectError::Unreachable(_) | SubjectError::Throttled { .. })) => passing = Some(error),
-                Err(error @ (SubjectError::Pruned(_) | SubjectError::Refused(_))) => lasting = lasting.or(Some(error)),
+                Err(
+                    error @ (SubjectError::Pruned(_)
+                    | SubjectError::Missing { .. }
+                    | SubjectError::TooLong(_)
+                    | SubjectError::Refused(_)),
+                ) => lasting = lasting.or(Some(error)),
             }
         }
         // While one of them may still come back, nothing is final.
         let nobody = || SubjectError::Refused("NODE_URL names no node".to_owned());
         Err(passing.or(lasting).unwrap_or_else(nobody))
+    }
+
+    /// The nodes, for a message about all of them.
+    pub(super) fn names(&self) -> String {
+        self.nodes.iter().map(|node| node.url.to_string()).collect::<Vec<_>>().join(", ")
     }
 
     fn by_preference(&self) -> Vec<&Node> {
@@ -117,46 +152,49 @@ impl Nodes {
         nodes
     }
 
-    async fn ask<T>(
+    async fn ask_one<T>(
         &self,
         node: &Node,
-        path: &str,
+        question: Question<'_>,
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
         // Answers may overtake one another: only what was known when this one was asked for can be held against it.
         let known = self.newest_version.load(Ordering::Relaxed);
-        let answer = match self.request(&node.url, path, node.authorization.as_ref()).await {
-            Ok(answer) => answer,
-            Err(error) => {
+        let answer = self.request(&node.url, question, node.authorization.as_ref()).await;
+        let answer = answer.inspect_err(|error| {
+            if matches!(error, SubjectError::Unreachable(_)) {
                 node.rest();
-                return Err(SubjectError::Unreachable(format!("{}: {error}", node.url)));
             }
-        };
-        let Some((failure, message)) = answer.failure() else {
+        })?;
+        let Some(failed) = answer.failure() else {
             node.well();
             return self.accept(&node.url, &answer, known, &read).inspect_err(|_| node.rest());
         };
-        let message = format!("{} {message}", node.url);
-        match failure {
+        let message = self.said(&node.url, &failed);
+        match failed.failure {
             Failure::Throttled(asked) => Err(SubjectError::Throttled { message, pause: node.pause(asked) }),
             Failure::Unreachable => {
                 node.rest();
                 Err(SubjectError::Unreachable(message))
             }
+            Failure::Missing => {
+                node.well();
+                Err(SubjectError::Missing { message, ledger: self.compared(answer.ledger(), known) })
+            }
             Failure::Refused => Err(SubjectError::Refused(message)),
-            Failure::Pruned(told) => self.ask_archive(&node.url, told, path, &message, read).await,
+            Failure::Pruned(told) => self.ask_archive(&node.url, told, question, &message, read).await,
         }
     }
 
     /// Asks `NODE_ARCHIVE_URL`, for history that the nodes do not admit to have lost.
-    pub(super) async fn get_archived<T>(
+    pub(super) async fn ask_archived<T>(
         &self,
-        path: &str,
+        question: Question<'_>,
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
         match &self.archive {
             None => Err(SubjectError::Pruned("no archive is set".to_owned())),
-            Some(archive) => self.read_archive(archive, path, "history is pruned", read).await,
+            Some(archive) => self.read_archive(archive, question, "history is pruned", read).await,
         }
     }
 
@@ -165,7 +203,7 @@ impl Nodes {
         &self,
         node: &NodeUrl,
         told: Option<String>,
-        path: &str,
+        question: Question<'_>,
         pruned: &str,
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
@@ -174,32 +212,33 @@ impl Nodes {
         let Some(archive) = self.archive.clone().or(told) else {
             return Err(SubjectError::Pruned(pruned.to_owned()));
         };
-        self.read_archive(&archive, path, pruned, read).await
+        self.read_archive(&archive, question, pruned, read).await
     }
 
     async fn read_archive<T>(
         &self,
         archive: &NodeUrl,
-        path: &str,
+        question: Question<'_>,
         pruned: &str,
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
-        let answer = self.request(archive, path, None).await;
-        let answer =
-            answer.map_err(|error| SubjectError::Unreachable(format!("{pruned}; the archive {archive}: {error}")))?;
-        match answer.failure() {
-            None => self.accept(archive, &answer, 0, &read),
-            Some((Failure::Throttled(asked), message)) => Err(SubjectError::Throttled {
-                message: format!("the archive {archive} {message}"),
-                pause: asked.unwrap_or(FIRST_PAUSE),
-            }),
-            Some((Failure::Unreachable, message)) => {
-                Err(SubjectError::Unreachable(format!("{pruned}; the archive {archive} {message}")))
-            }
-            Some((Failure::Pruned(_) | Failure::Refused, message)) => {
-                Err(SubjectError::Pruned(format!("{pruned}; the archive {archive} {message}")))
-            }
-        }
+        let answer = self.request(archive, question, None).await.map_err(|error| match error {
+            SubjectError::Unreachable(message) => SubjectError::Unreachable(format!("{pruned}; the archive {message}")),
+            other => other,
+        })?;
+        let Some(failed) = answer.failure() else { return self.accept(archive, &answer, 0, &read) };
+        let message = format!("{pruned}; the archive {}", self.said(archive, &failed));
+        Err(match failed.failure {
+            Failure::Throttled(asked) => SubjectError::Throttled { message, pause: asked.unwrap_or(FIRST_PAUSE) },
+            Failure::Unreachable => SubjectError::Unreachable(message),
+            Failure::Missing => SubjectError::Missing { message, ledger: answer.ledger() },
+            Failure::Pruned(_) | Failure::Refused => SubjectError::Pruned(message),
+        })
+    }
+
+    fn said(&self, url: &NodeUrl, failed: &Failed) -> String {
+        let remedy = if failed.remedy.is_empty() { "" } else { self.remedy.unwrap_or(failed.remedy) };
+        format!("{url} {}{remedy}", failed.said)
     }
 
     fn accept<T>(
@@ -210,26 +249,41 @@ impl Nodes {
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
         let value = read(answer).map_err(|error| SubjectError::Unreachable(format!("{url} {error}")))?;
-        let mut ledger = answer.ledger();
+        Ok((value, self.compared(answer.ledger(), known)))
+    }
+
+    /// Whether this ledger is older than one that had been seen before.
+    fn compared(&self, mut ledger: Ledger, known: u64) -> Ledger {
         if let Some(version) = ledger.version {
             ledger.behind = version.get() < known;
             self.newest_version.fetch_max(version.get(), Ordering::Relaxed);
         }
-        Ok((value, ledger))
+        ledger
     }
 
-    async fn request(&self, url: &NodeUrl, path: &str, authorization: Option<&HeaderValue>) -> Result<Answer, String> {
-        let mut request = self.client.get(format!("{}{path}", url.address())).header(ACCEPT, "application/json");
+    async fn request(
+        &self,
+        url: &NodeUrl,
+        question: Question<'_>,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Answer, SubjectError> {
+        let address = format!("{}{}", url.address(), question.path);
+        let mut request = match question.body {
+            None => self.client.get(address),
+            Some(body) => self.client.post(address).header(CONTENT_TYPE, "application/json").body(body.to_owned()),
+        };
+        request = request.header(ACCEPT, "application/json");
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let mut response = request.send().await.map_err(|error| cause(&error))?;
+        let failed = |error| SubjectError::Unreachable(format!("{url}: {}", cause(&error)));
+        let broke_off = |error| SubjectError::Unreachable(format!("{url}: the answer broke off: {}", cause(&error)));
+        let mut response = request.send().await.map_err(failed)?;
         let mut body = Vec::with_capacity(64 << 10);
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| format!("the answer broke off: {}", cause(&error)))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(broke_off)? {
             if body.len() + chunk.len() > MAX_BODY {
-                return Err(format!("the answer is longer than {} MiB", MAX_BODY >> 20));
+                let message = format!("{url}: the answer is longer than {} MiB", MAX_BODY >> 20);
+                return Err(SubjectError::TooLong(message));
             }
             body.extend_from_slice(&chunk);
         }

@@ -1,4 +1,5 @@
-//! Telling people: logs, and tables for the terminal. Takes plain values, knows nobody.
+//! Telling people: logs, progress, and tables for the terminal. Takes plain values, knows nobody.
 
 pub mod log;
+pub mod progress;
 pub mod table;

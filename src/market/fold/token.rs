@@ -25,6 +25,8 @@ pub struct Token {
     pub uri: Option<String>,
     pub created_version: Option<Version>,
     pub owner: Option<Owner>,
+    /// Whether description and uri are as imported: events then only fill what is missing.
+    pub imported: bool,
 }
 
 /// Who owned a token after an event.
@@ -45,6 +47,8 @@ pub struct Collection {
     pub standard: Standard,
     pub maximum: Option<Amount>,
     pub created_version: Option<Version>,
+    /// Whether description, uri and maximum are as imported: events then only fill what is missing.
+    pub imported: bool,
 }
 
 pub(super) fn key(item: &Item) -> Option<TokenKey> {
@@ -63,9 +67,15 @@ pub(super) fn fold_token(entry: &Entry, rows: &BTreeMap<TokenKey, Token>, change
     grow(&mut token.name, item.token_name.as_ref());
     if entry.event.kind.subject() == Subject::Token {
         let event = &entry.event;
-        let told = (Some(entry.version), event.description.clone(), event.uri.clone());
-        let known = (token.created_version, token.description.take(), token.uri.take());
-        (token.created_version, token.description, token.uri) = told.max(known);
+        if token.imported {
+            token.created_version = token.created_version.max(Some(entry.version));
+            fill(&mut token.description, event.description.as_ref());
+            fill(&mut token.uri, event.uri.as_ref());
+        } else {
+            let told = (Some(entry.version), event.description.clone(), event.uri.clone());
+            let known = (token.created_version, token.description.take(), token.uri.take());
+            (token.created_version, token.description, token.uri) = told.max(known);
+        }
     }
     let owner = owner(entry).map(|address| Owner { since: entry.moment(), address });
     grow(&mut token.owner, owner.as_ref());
@@ -89,9 +99,16 @@ pub(super) fn fold_collection(
     grow(&mut row.name, collection_name.as_ref());
     if entry.event.kind.subject() == Subject::Collection {
         let event = &entry.event;
-        let told = (Some(entry.version), event.description.clone(), event.uri.clone(), event.maximum);
-        let known = (row.created_version, row.description.take(), row.uri.take(), row.maximum);
-        (row.created_version, row.description, row.uri, row.maximum) = told.max(known);
+        if row.imported {
+            row.created_version = row.created_version.max(Some(entry.version));
+            fill(&mut row.description, event.description.as_ref());
+            fill(&mut row.uri, event.uri.as_ref());
+            fill(&mut row.maximum, event.maximum.as_ref());
+        } else {
+            let told = (Some(entry.version), event.description.clone(), event.uri.clone(), event.maximum);
+            let known = (row.created_version, row.description.take(), row.uri.take(), row.maximum);
+            (row.created_version, row.description, row.uri, row.maximum) = told.max(known);
+        }
     }
 }
 
@@ -115,6 +132,12 @@ fn grow<T: Ord + Clone>(known: &mut Option<T>, told: Option<&T>) {
     }
 }
 
+fn fill<T: Clone>(known: &mut Option<T>, told: Option<&T>) {
+    if known.is_none() {
+        *known = told.cloned();
+    }
+}
+
 impl Token {
     fn unseen(key: &TokenKey) -> Self {
         Self {
@@ -127,6 +150,7 @@ impl Token {
             uri: None,
             created_version: None,
             owner: None,
+            imported: false,
         }
     }
 }
@@ -142,6 +166,7 @@ impl Collection {
             standard,
             maximum: None,
             created_version: None,
+            imported: false,
         }
     }
 }

@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
 
-use crate::chain::Timestamp;
+use crate::chain::{Amount, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "tokens")]
@@ -23,6 +23,10 @@ pub struct Model {
     pub owner_version: Option<i64>,
     pub owner_place: Option<i64>,
     pub owner_seq_no: Option<i64>,
+    pub supply: Option<Amount>,
+    pub maximum: Option<Amount>,
+    pub metadata: Option<String>,
+    pub imported: bool,
     pub updated_at: Timestamp,
 }
 

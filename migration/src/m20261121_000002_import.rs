@@ -1,0 +1,45 @@
+//! What importing owns: the state of collections and tokens as the chain has it now.
+
+use sea_orm_migration::prelude::*;
+
+use crate::columns::Columns;
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let c = Columns::of(manager).await?;
+        for (table, column) in added(&c) {
+            // MySQL commits each of these at once: what a killed process has added is there already.
+            if !manager.has_column(table, column.get_column_name()).await? {
+                manager.alter_table(Table::alter().table(table).add_column(column).take()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let c = Columns::of(manager).await?;
+        for (table, column) in added(&c) {
+            let name = column.get_column_name();
+            if manager.has_column(table, &name).await? {
+                manager.alter_table(Table::alter().table(table).drop_column(name).take()).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn added(c: &Columns) -> [(&'static str, ColumnDef); 5] {
+    let imported = || ColumnDef::new("imported").boolean().not_null().default(false).take();
+    [
+        // Folding no longer writes description, uri and maximum of such a row.
+        ("collections", imported()),
+        ("tokens", c.count("supply")),
+        ("tokens", c.count("maximum")),
+        ("tokens", c.text("metadata")),
+        ("tokens", imported()),
+    ]
+}

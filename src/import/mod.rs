@@ -1,0 +1,159 @@
+//! `collection-import`: what an account created, as it is now.
+//!
+//!     find ----Wanted----> read -------Read------> write
+//!     (what exists)        (its present state)     (bounded transactions)
+//!
+//! [`find`] walks the streams that tell what the account ever created; [`read`] asks for the state of each thing, several
+//! at once; [`write`] commits. Channels between them are short, so memory does not grow with the account. Whatever cannot
+//! be found, read or written stands in the [`Summary`].
+
+mod file;
+mod find;
+mod progress;
+mod read;
+mod source;
+mod summary;
+mod walk;
+mod write;
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use file::Listed;
+pub use progress::Progress;
+pub use summary::{Failure, Results, Summary, Tally};
+
+use summary::Kind;
+
+use crate::chain::Address;
+use crate::state::Store;
+use crate::subject::{Indexer, Nodes};
+use find::Finder;
+use read::{Read, Reader};
+use source::{Failed, Source};
+use write::Writer;
+
+/// What is to be imported, and how.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Only the collections of this name.
+    pub collection: Option<String>,
+    /// Whether tokens are wanted too.
+    pub tokens: bool,
+    /// How many reads are under way at once; at least 1.
+    pub parallel: usize,
+}
+
+/// Where it is written: nowhere, if it is only weighed.
+#[derive(Clone)]
+pub struct Target {
+    /// The database; `None` if there is none yet, which only a dry run may find.
+    pub store: Option<Store>,
+    /// Whether nothing is to be written.
+    pub dry_run: bool,
+}
+
+/// Found or read ahead of what comes next.
+const AHEAD: usize = 256;
+
+/// Imports what `account` created. An `Err` tells why nothing could begin; whatever happens later is in the summary.
+pub async fn account(
+    account: Address,
+    config: &Config,
+    nodes: Arc<Nodes>,
+    indexer: Option<&Indexer>,
+    target: &Target,
+    progress: Arc<Progress>,
+    cancel: &CancellationToken,
+) -> Result<Summary, String> {
+    // Once one part has given up, the others need not go on.
+    let stop = cancel.child_token();
+    let source = Arc::new(Source::open(nodes, stop.clone(), Arc::clone(&progress)).await.map_err(Failed::reason)?);
+    if let Some(store) = &target.store {
+        source.belongs_to(store.chain_id().await.map_err(|error| error.to_string())?)?;
+    }
+    let tables = source.tables(account).await.map_err(Failed::reason)?;
+    let (wanted, mut wanted_rx) = mpsc::channel(AHEAD);
+    let (read, read_rx) = mpsc::channel(AHEAD);
+
+    let finder = Finder::new(account, config, tables.clone(), Arc::clone(&source), wanted);
+    let finding = finder.find(indexer);
+    let reader = Reader::new(account, Arc::clone(&source), tables);
+    let reading = async {
+        let wanted = futures_util::stream::poll_fn(|context| wanted_rx.poll_recv(context));
+        let mut answers = wanted.map(|wanted| reader.read(wanted)).buffer_unordered(config.parallel);
+        let mut gave_up = None;
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(answer) => {
+                    if read.send(answer).await.is_err() {
+                        break;
+                    }
+                }
+                Err(Failed::Cancelled) => break,
+                Err(failed) => {
+                    gave_up = Some(failed.reason());
+                    break;
+                }
+            }
+        }
+        if gave_up.is_some() {
+            stop.cancel();
+        }
+        drop(read);
+        gave_up
+    };
+    let writer = Writer::new(target.clone(), Arc::clone(&progress), stop.clone());
+    let (found, gave_up, results) = tokio::join!(finding, reading, writer.write(read_rx));
+    let mut summary = Summary { results, interrupted: cancel.is_cancelled(), ..Summary::of_account(account, &source) };
+    summary.add_found(found);
+    if let Some(reason) = gave_up {
+        summary.results.fail("the rest", reason);
+    }
+    if !summary.interrupted && summary.results.is_empty() {
+        nothing_found(account, config, &source, &mut summary).await;
+    }
+    Ok(summary)
+}
+
+/// A name that the account does not have is a failure; an account that made nothing is none, if it exists.
+async fn nothing_found(account: Address, config: &Config, source: &Source, summary: &mut Summary) {
+    match (source.exists(account).await, &config.collection) {
+        (Err(failed), _) => summary.results.fail("the account", failed.reason()),
+        (Ok(false), _) => summary.results.fail(
+            "the account",
+            format!(
+                "there is nothing at {account} on chain {}: check the address, and that NODE_URL is of the right chain",
+                source.chain
+            ),
+        ),
+        (Ok(true), Some(name)) => summary.results.fail(
+            format!("collection {name:?}"),
+            "the account has none of this name, neither v1 nor v2; letter case and spaces count".to_owned(),
+        ),
+        (Ok(true), None) => {}
+    }
+}
+
+/// Imports the entries of a list; bad ones are failures of the summary, by position.
+pub async fn list(listed: Listed, target: &Target, progress: Arc<Progress>, cancel: &CancellationToken) -> Summary {
+    progress.expect(listed.collections.len() as u64);
+    let (read, read_rx) = mpsc::channel(AHEAD);
+    let sending = async {
+        for collection in listed.collections {
+            if read.send(Read::Collection(Box::new(collection))).await.is_err() {
+                break;
+            }
+        }
+        drop(read);
+    };
+    let writer = Writer::new(target.clone(), Arc::clone(&progress), cancel.clone());
+    let ((), mut results) = tokio::join!(sending, writer.write(read_rx));
+    for (position, reason) in listed.bad {
+        results.fail_one(Kind::Collection, format!("entry {position}"), reason);
+    }
+    Summary { results, interrupted: cancel.is_cancelled(), ..Summary::default() }
+}
