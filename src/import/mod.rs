@@ -1,7 +1,9 @@
 //! `collection-import`: what an account created, as it is now.
 //!
-//!     find ----Wanted----> read -------Read------> write
-//!     (what exists)        (its present state)     (bounded transactions)
+//! ```text
+//! find ----Wanted----> read ------Read------> write
+//! (what exists)        (its present state)    (bounded transactions)
+//! ```
 //!
 //! [`find`] walks the streams that tell what the account ever created; [`read`] asks for the state of each thing, several
 //! at once; [`write`] commits. Channels between them are short, so memory does not grow with the account. Whatever cannot
