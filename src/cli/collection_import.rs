@@ -86,7 +86,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
         store.close().await?;
     }
     print(&if args.json { json(&summaries, args.dry_run)? } else { text(&summaries, args.dry_run) })?;
-    let failed: u64 = summaries.iter().map(|summary| summary.results.failed).sum();
+    let failed: u64 = summaries.iter().map(|summary| summary.results.failures.count).sum();
     if summaries.iter().any(|summary| summary.interrupted) {
         return Err(interrupted());
     }
@@ -192,7 +192,8 @@ fn one(summary: &Summary, dry_run: bool) -> String {
         text.push_str(" (dry run: nothing is written)");
     }
     let results = &summary.results;
-    if summary.account.is_some() && results.collections.found + results.tokens.found == 0 && results.failed == 0 {
+    if summary.account.is_some() && results.collections.found + results.tokens.found == 0 && results.failures.count == 0
+    {
         text.push_str("\nThe account has created no collections or tokens, neither v1 nor v2.");
     } else {
         let row = |name: &str, tally: &Tally| {
@@ -200,17 +201,18 @@ fn one(summary: &Summary, dry_run: bool) -> String {
             [name.to_owned()].into_iter().chain(counts.map(|count| count.to_string())).collect::<Vec<_>>()
         };
         let rows = [row("collections", &results.collections), row("tokens", &results.tokens)];
-        let header = ["", ">found", ">new", ">changed", ">unchanged", ">burned", ">failed"];
+        let header = ["", ">found", ">new", ">changed", ">unchanged", ">gone", ">failed"];
         let _ = write!(text, "\n{}", table(&header, rows));
     }
     for told in &summary.not_visible {
         let _ = write!(text, "\nnot visible: {told}");
     }
-    for failure in results.failures.iter().take(SHOWN) {
+    for failure in results.failures.first.iter().take(SHOWN) {
         let _ = write!(text, "\nfailed: {}: {}", failure.what, failure.reason);
     }
-    if results.failed > SHOWN as u64 {
-        let _ = write!(text, "\nfailed: {} more; --json tells the first hundred", results.failed - SHOWN as u64);
+    if results.failures.count > SHOWN as u64 {
+        let _ =
+            write!(text, "\nfailed: {} more; --json tells the first hundred", results.failures.count - SHOWN as u64);
     }
     if summary.interrupted {
         text.push_str("\ninterrupted before its end");

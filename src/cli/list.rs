@@ -216,7 +216,7 @@ pub fn activity(row: &activities::Model) -> Vec<String> {
     ]
 }
 
-const COLLECTIONS: [&str; 6] = ["collection", "name", "creator", "standard", ">maximum", "uri"];
+const COLLECTIONS: [&str; 7] = ["collection", "name", "creator", "standard", ">supply", ">maximum", "uri"];
 
 fn collection(row: &collections::Model) -> Vec<String> {
     vec![
@@ -224,6 +224,7 @@ fn collection(row: &collections::Model) -> Vec<String> {
         text(row.name.as_ref()),
         account(row.creator.as_ref()),
         row.standard.clone(),
+        count(row.supply),
         count(row.maximum),
         text(row.uri.as_ref()),
     ]

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use file::Listed;
 pub use progress::Progress;
-pub use summary::{Failure, Results, Summary, Tally};
+pub use summary::{Failure, Failures, Results, Summary, Tally};
 
 use summary::Kind;
 
@@ -113,7 +113,7 @@ pub async fn account(
     let mut summary = Summary { results, interrupted: cancel.is_cancelled(), ..Summary::of_account(account, &source) };
     summary.add_found(found);
     if let Some(reason) = gave_up {
-        summary.results.fail("the rest", reason);
+        summary.results.failures.add("the rest", reason);
     }
     if !summary.interrupted && summary.results.is_empty() {
         nothing_found(account, config, &source, &mut summary).await;
@@ -124,15 +124,15 @@ pub async fn account(
 /// A name that the account does not have is a failure; an account that made nothing is none, if it exists.
 async fn nothing_found(account: Address, config: &Config, source: &Source, summary: &mut Summary) {
     match (source.exists(account).await, &config.collection) {
-        (Err(failed), _) => summary.results.fail("the account", failed.reason()),
-        (Ok(false), _) => summary.results.fail(
+        (Err(failed), _) => summary.results.failures.add("the account", failed.reason()),
+        (Ok(false), _) => summary.results.failures.add(
             "the account",
             format!(
                 "there is nothing at {account} on chain {}: check the address, and that NODE_URL is of the right chain",
                 source.chain
             ),
         ),
-        (Ok(true), Some(name)) => summary.results.fail(
+        (Ok(true), Some(name)) => summary.results.failures.add(
             format!("collection {name:?}"),
             "the account has none of this name, neither v1 nor v2; letter case and spaces count".to_owned(),
         ),

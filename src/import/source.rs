@@ -191,7 +191,10 @@ impl Patience<'_> {
     /// Waits a little, unless it has been waited for long enough.
     pub async fn wait(&mut self, cause: &str) -> Result<(), Failed> {
         if self.since.elapsed() > self.source.patience {
-            return Err(Failed::GaveUp(format!("{cause}; given up after {} s", self.source.patience.as_secs())));
+            return Err(Failed::GaveUp(format!(
+                "{cause}; given up after {} s: check NODE_URL",
+                self.source.patience.as_secs()
+            )));
         }
         self.told(cause);
         self.backoff.wait(&self.source.cancel).await;

@@ -31,10 +31,19 @@ pub struct Summary {
 pub struct Results {
     pub collections: Tally,
     pub tokens: Tally,
-    /// How many failures there are.
-    pub failed: u64,
+    #[serde(flatten)]
+    pub failures: Failures,
+}
+
+/// What could not be imported, and why.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Failures {
+    /// How many there are.
+    #[serde(rename = "failed")]
+    pub count: u64,
     /// The first hundred of them.
-    pub failures: Vec<Failure>,
+    #[serde(rename = "failures")]
+    pub first: Vec<Failure>,
 }
 
 /// How many things there are of a kind, and what became of their rows.
@@ -74,9 +83,10 @@ impl Summary {
     }
 
     pub(super) fn add_found(&mut self, found: Found) {
-        for Failure { what, reason } in found.failures {
-            self.results.fail(what, reason);
-        }
+        let Failures { count, first } = found.failures;
+        let room = MOST.saturating_sub(self.results.failures.first.len());
+        self.results.failures.count += count;
+        self.results.failures.first.extend(first.into_iter().take(room));
         self.not_visible = found.not_visible;
     }
 }
@@ -84,14 +94,7 @@ impl Summary {
 impl Results {
     /// Whether nothing was found and nothing failed.
     pub(super) fn is_empty(&self) -> bool {
-        self.collections.found + self.tokens.found + self.failed == 0
-    }
-
-    pub(super) fn fail(&mut self, what: impl Into<String>, reason: String) {
-        self.failed += 1;
-        if self.failures.len() < MOST {
-            self.failures.push(Failure { what: what.into(), reason });
-        }
+        self.collections.found + self.tokens.found + self.failures.count == 0
     }
 
     /// One collection or token could not be imported.
@@ -99,7 +102,7 @@ impl Results {
         let tally = self.tally(kind);
         tally.found += 1;
         tally.failed += 1;
-        self.fail(what, reason);
+        self.failures.add(what, reason);
     }
 
     pub(super) fn gone(&mut self, kind: Kind) {
@@ -117,6 +120,15 @@ impl Results {
         match kind {
             Kind::Collection => &mut self.collections,
             Kind::Token => &mut self.tokens,
+        }
+    }
+}
+
+impl Failures {
+    pub(super) fn add(&mut self, what: impl Into<String>, reason: String) {
+        self.count += 1;
+        if self.first.len() < MOST {
+            self.first.push(Failure { what: what.into(), reason });
         }
     }
 }

@@ -47,7 +47,7 @@ impl Writer {
                     self.results.imported(imported);
                 }
                 Err(error) => {
-                    self.results.fail("the database", error.to_string());
+                    self.results.failures.add("the database", error.to_string());
                     self.stop.cancel();
                     return self.results;
                 }

@@ -1,6 +1,7 @@
-//! A GraphQL indexer: it knows the collections of creators that do not sign transactions themselves.
+//! A GraphQL indexer: it knows what was made in the name of creators that do not sign transactions themselves.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, shortened};
@@ -8,7 +9,7 @@ use super::node::Question;
 use super::{Config, NodeUrl, Nodes, SubjectError};
 use crate::chain::Address;
 
-/// The official indexer's API, or one that answers the same query.
+/// The official indexer's API, or one that answers the same queries.
 pub struct Indexer {
     nodes: Nodes,
     url: NodeUrl,
@@ -25,9 +26,29 @@ pub struct IndexedCollection {
     pub token_standard: String,
 }
 
+/// A token that an indexer knows.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct IndexedToken {
+    /// v1: the hash of creator, collection and name; v2: the object's address.
+    pub token_data_id: String,
+    /// Its name.
+    pub token_name: String,
+    /// `v1` or `v2`.
+    pub token_standard: String,
+    /// Its collection.
+    pub current_collection: NamedCollection,
+}
+
+/// The name of a token's collection.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct NamedCollection {
+    /// Its name.
+    pub collection_name: String,
+}
+
 impl Indexer {
     /// As many as are asked for at once.
-    pub const PAGE: usize = 100;
+    const PAGE: usize = 100;
 
     /// The indexer at this address. Nothing is sent yet, and never a key.
     pub fn new(url: NodeUrl) -> Result<Self, String> {
@@ -35,27 +56,45 @@ impl Indexer {
         Ok(Self { nodes: nodes.with_remedy("; check --indexer, which must be a GraphQL address"), url })
     }
 
-    /// A page of the collections that `creator` made, by ascending id.
+    /// The collections that `creator` made, by ascending id, behind the first `offset`. Empty: that is all.
     pub async fn collections(&self, creator: Address, offset: usize) -> Result<Vec<IndexedCollection>, SubjectError> {
+        const FIELDS: &str = "collection_id collection_name token_standard";
+        let which = "creator_address:{_eq:$c}";
+        self.rows("current_collections_v2", which, "collection_id", FIELDS, creator, offset).await
+    }
+
+    /// The tokens of those collections, likewise.
+    pub async fn tokens(&self, creator: Address, offset: usize) -> Result<Vec<IndexedToken>, SubjectError> {
+        const FIELDS: &str = "token_data_id token_name token_standard current_collection{collection_name}";
+        let which = "current_collection:{creator_address:{_eq:$c}}";
+        self.rows("current_token_datas_v2", which, "token_data_id", FIELDS, creator, offset).await
+    }
+
+    async fn rows<T: DeserializeOwned>(
+        &self,
+        table: &str,
+        which: &str,
+        order: &str,
+        fields: &str,
+        creator: Address,
+        offset: usize,
+    ) -> Result<Vec<T>, SubjectError> {
         let query = format!(
-            "query($c:String!,$o:Int!){{current_collections_v2(where:{{creator_address:{{_eq:$c}}}},order_by:{{collection_id:asc}},limit:{},offset:$o){{collection_id collection_name token_standard}}}}",
+            "query($c:String!,$o:Int!){{{table}(where:{{{which}}},order_by:{{{order}:asc}},limit:{},offset:$o){{{fields}}}}}",
             Self::PAGE
         );
         let body = json!({ "query": query, "variables": { "c": creator.to_string(), "o": offset } }).to_string();
-        let read = |answer: &Answer| {
-            let answer: Value = answer.json()?;
-            Ok(rows(&answer))
-        };
+        let read = |answer: &Answer| answer.json().map(|answer: Value| read_rows(&answer, table));
         let (rows, _) = self.nodes.ask(Question::post("", &body), read).await?;
         rows.map_err(|said| SubjectError::Refused(format!("{} {said}; check --indexer", self.url)))
     }
 }
 
 /// GraphQL tells of errors with status 200.
-fn rows(answer: &Value) -> Result<Vec<IndexedCollection>, String> {
+fn read_rows<T: DeserializeOwned>(answer: &Value, table: &str) -> Result<Vec<T>, String> {
     if let Some(message) = answer.pointer("/errors/0/message").and_then(Value::as_str) {
         return Err(format!("refused the query: {}", shortened(message)));
     }
-    let rows = answer.pointer("/data/current_collections_v2").ok_or("is no such indexer: it answered no data")?;
+    let rows = answer.pointer(&format!("/data/{table}")).ok_or("is no such indexer: it answered no data")?;
     Vec::deserialize(rows).map_err(|error| format!("answered rows that cannot be read: {error}"))
 }

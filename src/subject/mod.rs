@@ -14,7 +14,7 @@ use std::future::Future;
 pub use account::{Resource, SentTransactions, TableItem};
 pub use error::SubjectError;
 pub use handle::EventHandle;
-pub use indexer::{IndexedCollection, Indexer};
+pub use indexer::{IndexedCollection, IndexedToken, Indexer};
 pub use node::{Config, NodeUrl, Nodes};
 pub use page::Page;
 

@@ -58,6 +58,12 @@ impl Setup {
         setup.set("POLL_INTERVAL", "50ms")
     }
 
+    /// `event-worker NAME` instead.
+    pub fn command(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.arguments[0]);
+        self
+    }
+
     /// With a variable set, or set otherwise.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self = self.unset(name);

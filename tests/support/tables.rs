@@ -83,9 +83,10 @@ const TABLES: [Table; 7] = [
     Table {
         name: "tokens",
         key: &["token_id", "property_version"],
-        text: &["token_id", "collection_id", "creator", "collection_name", "name", "description", "uri", "owner"],
+        text: &["token_id", "collection_id", "creator", "collection_name", "name", "description", "uri", "owner",
+            "metadata"],
         whole: &["property_version", "created_version", "owner_version", "owner_seq_no"],
-        amounts: &[],
+        amounts: &["supply", "maximum"],
         times: &[],
     },
 ];

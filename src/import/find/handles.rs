@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::super::source::{COLLECTIONS, Failed};
-use super::super::summary::Failure;
 use super::super::walk::{total, walk};
 use super::{Finder, Thing};
 use crate::chain::RawEvent;
@@ -79,7 +78,7 @@ fn read<T: for<'a> Deserialize<'a>>(finder: &mut Finder, event: &RawEvent) -> Op
     let data = serde_json::from_str(&event.data);
     data.map_err(|error| {
         let what = format!("{} {} (version {})", event.event_type, event.seq_no, event.version);
-        finder.found.failures.push(Failure { what, reason: format!("cannot be read: {error}") });
+        finder.found.failures.add(what, format!("cannot be read: {error}"));
     })
     .ok()
 }

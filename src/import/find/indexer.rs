@@ -1,49 +1,78 @@
 //! What an indexer knows: also of creators that do not sign transactions themselves.
 
-use super::super::source::Failed;
-use super::super::summary::Failure;
-use super::{Finder, Thing};
-use crate::subject::Indexer;
+use std::future::Future;
+use std::sync::Arc;
 
-pub(super) async fn collections(finder: &mut Finder, indexer: &Indexer) -> Result<(), Failed> {
-    let source = std::sync::Arc::clone(&finder.source);
+use super::super::source::Failed;
+use super::{Finder, Thing};
+use crate::chain::Address;
+use crate::subject::{Indexer, SubjectError};
+
+pub(super) async fn all(finder: &mut Finder, indexer: &Indexer) -> Result<(), Failed> {
+    const LAG: &str = "what the indexer does not know, or not yet: its word is taken for what exists";
+    finder.found.not_visible.push(LAG.to_owned());
+    let creator = finder.account;
+    pages(
+        finder,
+        |offset| indexer.collections(creator, offset),
+        |row| {
+            let name = row.collection_name;
+            let v1 = Thing::V1Collection { name: name.clone() };
+            (name, row.token_standard, row.collection_id, v1, |object| Thing::V2Collection { object })
+        },
+    )
+    .await?;
+    if !finder.config.tokens {
+        return Ok(());
+    }
+    pages(
+        finder,
+        |offset| indexer.tokens(creator, offset),
+        |row| {
+            let collection = row.current_collection.collection_name;
+            let v1 = Thing::V1Token { collection: collection.clone(), name: row.token_name };
+            (collection, row.token_standard, row.token_data_id, v1, |object| Thing::V2Token { object })
+        },
+    )
+    .await
+}
+
+/// A row's collection, standard and id, and what it is by each standard.
+type Row = (String, String, String, Thing, fn(Address) -> Thing);
+
+/// Sends what all pages tell of.
+async fn pages<T, F>(finder: &mut Finder, ask: impl Fn(usize) -> F, row: impl Fn(T) -> Row) -> Result<(), Failed>
+where
+    F: Future<Output = Result<Vec<T>, SubjectError>>,
+{
+    let source = Arc::clone(&finder.source);
+    let mut patience = source.patience();
     let mut offset = 0;
     loop {
-        let mut patience = source.patience();
-        let page = loop {
-            let asking = indexer.collections(finder.account, offset);
-            match source.cancel.run_until_cancelled(asking).await.ok_or(Failed::Cancelled)? {
-                Ok(page) => break page,
-                Err(error) => patience.meet(error).await?,
+        let page = match source.cancel.run_until_cancelled(ask(offset)).await.ok_or(Failed::Cancelled)? {
+            Ok(page) => page,
+            Err(error) => {
+                patience.meet(error).await?;
+                continue;
             }
         };
         patience.end();
         if page.is_empty() {
-            break;
+            return Ok(());
         }
         offset += page.len();
-        for row in page {
-            if !finder.wants(&row.collection_name) {
+        for (collection, standard, id, v1, v2) in page.into_iter().map(&row) {
+            if !finder.wants(&collection) {
                 continue;
             }
-            match (row.token_standard.as_str(), row.collection_id.parse()) {
-                ("v1", _) => finder.want_more(Thing::V1Collection { name: row.collection_name }, None).await?,
-                ("v2", Ok(object)) => finder.want_more(Thing::V2Collection { object }, None).await?,
-                _ => finder.found.failures.push(Failure {
-                    what: format!("the indexer's collection {:?}", row.collection_name),
-                    reason: format!(
-                        "its token_standard is {:?} and its collection_id {:?}: expected v1, or v2 and an address",
-                        row.token_standard, row.collection_id
-                    ),
-                }),
+            match (standard.as_str(), id.parse()) {
+                ("v1", _) => finder.want_more(v1, None).await?,
+                ("v2", Ok(object)) => finder.want_more(v2(object), None).await?,
+                _ => finder.found.failures.add(
+                    format!("the indexer's {id:?} of collection {collection:?}"),
+                    format!("its token_standard is {standard:?}: expected v1, or v2 and an address as id"),
+                ),
             }
         }
     }
-    let told = if finder.config.tokens {
-        "v2 tokens, and v1 tokens made since the framework's module events: the indexer is asked for collections only; without --indexer they are looked for in the account's own transactions"
-    } else {
-        return Ok(());
-    };
-    finder.found.not_visible.push(told.to_owned());
-    Ok(())
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::Config;
 use super::source::{Failed, Source, Tables};
-use super::summary::{Failure, Kind};
+use super::summary::{Failures, Kind};
 use crate::chain::token::{v1_collection_id, v1_token_id, v2_collection};
 use crate::chain::{Address, Version};
 use crate::subject::Indexer;
@@ -38,7 +38,7 @@ pub(super) enum Thing {
 /// What finding has to say at its end.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    pub failures: Vec<Failure>,
+    pub failures: Failures,
     pub not_visible: Vec<String>,
 }
 
@@ -114,8 +114,8 @@ impl Finder {
         }
         match indexer {
             Some(indexer) => {
-                let done = indexer::collections(&mut self, indexer).await;
-                self.note("the indexer's collections", done);
+                let done = indexer::all(&mut self, indexer).await;
+                self.note("what the indexer knows", done);
             }
             None if self.config.tokens || self.config.collection.is_none() => {
                 let done = transactions::all(&mut self).await;
@@ -170,7 +170,7 @@ impl Finder {
                 if matches!(failed, Failed::GaveUp(_)) {
                     self.source.cancel.cancel();
                 }
-                self.found.failures.push(Failure { what: what.to_owned(), reason: failed.reason() });
+                self.found.failures.add(what, failed.reason());
             }
         }
     }

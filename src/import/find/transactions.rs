@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::source::Failed;
-use super::super::summary::Failure;
 use super::super::walk::{total, walk};
 use super::handles::{CollectionCreated, TokenCreated, TokenDataId};
 use super::{Finder, Thing};
@@ -25,7 +24,7 @@ pub(super) async fn all(finder: &mut Finder) -> Result<(), Failed> {
             Ok(found) => found,
             Err(error) => {
                 let what = format!("transaction {} (version {})", transaction.seq_no, transaction.version);
-                finder.found.failures.push(Failure { what, reason: format!("cannot be read: {error}") });
+                finder.found.failures.add(what, format!("cannot be read: {error}"));
                 return Ok(());
             }
         };

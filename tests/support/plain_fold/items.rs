@@ -34,6 +34,9 @@ fn token(events: &[&Event]) -> Row {
         ("owner", owned.and_then(owner)),
         ("owner_version", owned.map(|event| event.version.to_string())),
         ("owner_seq_no", owned.map(|event| event.seq_no.to_string())),
+        ("supply", None),
+        ("maximum", None),
+        ("metadata", None),
     ])
 }
 
