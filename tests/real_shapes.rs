@@ -25,13 +25,11 @@ const DATA: &str = "../shared/data/chain";
 /// A real answer, or `None` with a message where the data are not there.
 fn real(name: &str) -> Option<Value> {
     let path = Path::new(DATA).join(name);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(serde_json::from_str(&text).unwrap()),
-        Err(_) => {
-            eprintln!("skipped: there is no {}", path.display());
-            None
-        }
-    }
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        eprintln!("skipped: there is no {}", path.display());
+        return None;
+    };
+    Some(serde_json::from_str(&text).unwrap())
 }
 
 /// A node that answers these paths, with status 200, and everything else as a node does that knows nothing of it.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::database::Server;
+use crate::support::database::Server;
 
 /// One measurement: the worker into one kind of database.
 pub struct Case {

@@ -11,18 +11,13 @@
 //! Prints a table, and writes the figures to `target/bench/backfill.json`. Options follow `--`: see `--help`.
 
 mod cases;
-mod database;
-mod machine;
-mod memory;
-mod node;
 mod report;
 mod sink;
+#[path = "../support/mod.rs"]
+mod support;
 mod tape;
 
 use std::env;
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -30,7 +25,6 @@ use clap::Parser;
 use tokio::time::timeout;
 
 use cases::{CASES, Case};
-use database::Server;
 use report::{Report, Settings};
 
 /// A worker waits for a node or a database that is gone; a benchmark does not.
@@ -74,7 +68,7 @@ fn main() -> Result<()> {
     let cases: Vec<_> = CASES.iter().filter(|case| case.name.starts_with(&options.case)).collect();
     ensure!(!cases.is_empty(), "no case starts with {:?}; there are: {}", options.case, names(CASES));
     if cases.iter().any(|case| !case.server.is_at_hand()) {
-        return start_again_with_databases();
+        return support::start_again_with_databases();
     }
     let report = tokio::runtime::Runtime::new()?.block_on(measure(&cases, options.settings()))?;
     println!("\n{report}");
@@ -94,17 +88,6 @@ async fn measure(cases: &[&Case], settings: Settings) -> Result<Report> {
         report.cases.push(figures.with_context(|| format!("case {}", case.name))?);
     }
     Ok(report)
-}
-
-/// Becomes the script that starts MariaDB and PostgreSQL, which runs this program again.
-fn start_again_with_databases() -> Result<()> {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/databases");
-    let variables: Vec<_> = [Server::MariaDb, Server::Postgres].into_iter().filter_map(Server::variable).collect();
-    let error = Command::new(&script).arg(env::current_exe()?).args(env::args_os().skip(1)).exec();
-    Err(error).with_context(|| {
-        let script = script.display();
-        format!("{script} cannot be run; set {} to servers of your own", variables.join(" and "))
-    })
 }
 
 fn names(cases: &[Case]) -> String {

@@ -9,8 +9,8 @@ use event_worker::telemetry::table::table;
 use serde::Serialize;
 
 use crate::cases::Figures;
-use crate::machine::{self, Machine};
-use crate::memory;
+use crate::support::machine::{self, Machine};
+use crate::support::program;
 
 /// What was asked for.
 #[derive(Serialize)]
@@ -80,7 +80,7 @@ impl fmt::Display for Report {
                 format!("{:.0}", figures.bare_per_s),
                 format!("{:.2}", figures.ratio_to_bare),
             ];
-            row.extend(figures.memory.iter().map(|peak| memory::shown(peak.rss_mb)));
+            row.extend(figures.memory.iter().map(|peak| program::shown(peak.rss_mb)));
             row
         });
         write!(f, "{}\n\n{}", self.preface(), table(&header, rows))

@@ -12,19 +12,19 @@ use event_worker::subject::{self, EventHandle, Nodes};
 use tokio_util::sync::CancellationToken;
 
 use crate::cases::{Case, Figures, Peak, Run};
-use crate::memory;
-use crate::node::Node;
 use crate::report::Settings;
+use crate::support::node::Node;
+use crate::support::program;
 use crate::tape::{LastCommit, Tape, Transaction, replay};
 
 /// One recorded run, then worker and replay in turns, then the worker alone in a process for its memory.
 pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<Figures> {
     let Case { name, server } = *case;
-    let node = Node::start(settings.events, settings.seed, folder)?;
-    let (database, tape) = server.with_database(folder, async |url| record(case, &node, &url).await).await?;
+    let node = history(settings.events, settings, folder)?;
+    let (database, tape) = server.with_database(folder, async |url| record(case, settings, &node, &url).await).await?;
     let mut runs = vec![];
     for rep in 1..=settings.reps {
-        let ours = server.with_database(folder, async |url| work(&node, &url).await).await?;
+        let ours = server.with_database(folder, async |url| work(&node, settings.events, &url).await).await?;
         let tape = tape.clone();
         let bare = server.with_database(folder, async |url| bare(&url, tape).await).await?;
         let run =
@@ -38,9 +38,11 @@ pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<
     drop(node);
     let mut peaks = vec![];
     for events in settings.memory_events {
-        let node = Node::start(events, settings.seed, folder)?;
-        let peak = server.with_database(folder, async |url| memory::peak_of_worker(&node, &url, folder).await).await?;
-        eprintln!("{name}: peak memory for {events} events: {}", memory::shown(peak));
+        let node = history(events, settings, folder)?;
+        let arguments = ["run", "--until-caught-up", "--api-listen", "off", "--node-url", &node.url];
+        let took = server.with_database(folder, async |url| program::run(&arguments, &url, folder).await).await?;
+        let peak = took.peak_mb;
+        eprintln!("{name}: peak memory for {events} events: {}", program::shown(peak));
         peaks.push(Peak { events, rss_mb: peak });
     }
     let (ours, bare) = (median(&runs, |run| run.events_per_s), median(&runs, |run| run.bare_per_s));
@@ -58,21 +60,30 @@ pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<
     })
 }
 
+fn history(events: u32, settings: &Settings, folder: &Path) -> Result<Node> {
+    Node::start(&[("--events", u64::from(events)), ("--seed", settings.seed)], folder)
+}
+
 /// The server's version, and the writes of a run.
-async fn record(case: &Case, node: &Node, url: &DatabaseUrl) -> Result<(String, Vec<Transaction>)> {
+async fn record(
+    case: &Case,
+    settings: &Settings,
+    node: &Node,
+    url: &DatabaseUrl,
+) -> Result<(String, Vec<Transaction>)> {
     let store = prepared(url).await?;
     let version = case.server.version(&store).await?;
     let tape = Arc::new(Tape::default());
-    run(node, store, tape.clone()).await?;
+    run(node, settings.events, store, tape.clone()).await?;
     Ok((version, tape.take()))
 }
 
 /// How long the worker takes.
-async fn work(node: &Node, url: &DatabaseUrl) -> Result<Duration> {
+async fn work(node: &Node, events: u32, url: &DatabaseUrl) -> Result<Duration> {
     let last = Arc::new(LastCommit::default());
     let store = prepared(url).await?;
     let start = Instant::now();
-    run(node, store, last.clone()).await?;
+    run(node, events, store, last.clone()).await?;
     Ok(last.at().context("nothing was committed")? - start)
 }
 
@@ -93,7 +104,7 @@ async fn prepared(url: &DatabaseUrl) -> Result<Store> {
 }
 
 /// The worker as `event-worker run --until-caught-up` puts it together; nothing may be missing at its end.
-async fn run(node: &Node, store: Store, recorder: Arc<dyn Recorder>) -> Result<()> {
+async fn run(node: &Node, events: u32, store: Store, recorder: Arc<dyn Recorder>) -> Result<()> {
     let markets = Arc::new(markets()?);
     let url = node.url.parse().map_err(anyhow::Error::msg)?;
     let config = subject::Config { nodes: vec![(url, None)], archive: None };
@@ -114,7 +125,7 @@ async fn run(node: &Node, store: Store, recorder: Arc<dyn Recorder>) -> Result<(
     let stopped = observer::run(config, store.clone(), markets, subject, Arc::clone(&board), cancel).await?;
     ensure!(stopped.is_empty(), "observers had to stop: {stopped:?}");
     let executed: u64 = board.snapshots().iter().map(|observer| observer.next.get()).sum();
-    ensure!(executed == u64::from(node.events), "{executed} of {} events were executed", node.events);
+    ensure!(executed == u64::from(events), "{executed} of {events} events were executed");
     store.close().await?;
     Ok(())
 }

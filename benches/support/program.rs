@@ -1,41 +1,53 @@
-//! The worker's peak memory, alone in its process.
+//! The program in a process of its own: how long it takes, and its peak memory.
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use event_worker::state::DatabaseUrl;
 use tokio::process::Command;
 
-use crate::node::{Node, PROGRAM};
+/// The program that is measured.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_event-worker");
 
 /// The peak only grows, so what is missed is what the process adds in its last moment.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The most memory that `event-worker run` ever had while it executed all events of `node`, in MB (10^6 bytes).
-pub async fn peak_of_worker(node: &Node, database: &DatabaseUrl, folder: &Path) -> Result<Option<f64>> {
-    let mut worker = Command::new(PROGRAM)
-        .args(["run", "--until-caught-up", "--api-listen", "off", "--node-url", &node.url])
+/// What a process took.
+pub struct Took {
+    /// From its start to its end.
+    pub time: Duration,
+    /// The most memory that it ever had, in MB (10^6 bytes); none where no `/proc` tells.
+    pub peak_mb: Option<f64>,
+}
+
+/// Runs `event-worker` with these arguments to its end, which must be a success.
+pub async fn run(arguments: &[&str], database: &DatabaseUrl, folder: &Path) -> Result<Took> {
+    let start = Instant::now();
+    let mut process = Command::new(PROGRAM)
+        .args(arguments)
         // Nobody's settings, and no `.env`; a password is not for the list of processes.
         .env_clear()
         .env("DATABASE_URL", database.secret())
         .env("RUST_LOG", "error")
         .current_dir(folder)
         .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    let mut peak = None;
+    let mut peak_mb = None;
     let status = loop {
         // Once it has ended there is nothing to read.
-        peak = worker.id().and_then(peak_of).or(peak);
-        if let Some(status) = worker.try_wait()? {
-            break status;
+        peak_mb = process.id().and_then(peak_of).or(peak_mb);
+        let ended = tokio::time::timeout(LOOK, process.wait()).await;
+        if let Ok(status) = ended {
+            break status?;
         }
-        tokio::time::sleep(LOOK).await;
     };
-    ensure!(status.success(), "the worker failed: {status}");
-    Ok(peak)
+    ensure!(status.success(), "{arguments:?} failed: {status}");
+    Ok(Took { time: start.elapsed(), peak_mb })
 }
 
 pub fn shown(peak: Option<f64>) -> String {

@@ -6,24 +6,22 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// The program that is measured.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_event-worker");
+use super::program::PROGRAM;
 
 /// A node that serves until dropped.
 pub struct Node {
     process: Child,
     /// Its REST address.
     pub url: String,
-    /// How many events it has.
-    pub events: u32,
 }
 
 impl Node {
-    /// Starts a node with a history of so many events, and waits until it answers.
-    pub fn start(events: u32, seed: u64, folder: &Path) -> Result<Self> {
+    /// Starts a node with these arguments of `simulate`, and waits until it answers.
+    pub fn start(arguments: &[(&str, u64)], folder: &Path) -> Result<Self> {
+        let arguments = arguments.iter().flat_map(|(flag, number)| [(*flag).to_owned(), number.to_string()]);
         let mut process = Command::new(PROGRAM)
             .args(["simulate", "--listen", "127.0.0.1:0"])
-            .args(["--events", &events.to_string(), "--seed", &seed.to_string()])
+            .args(arguments)
             // Nobody's settings, and no `.env`.
             .env_clear()
             .current_dir(folder)
@@ -32,7 +30,7 @@ impl Node {
             .spawn()
             .context("the simulated node cannot be started")?;
         let stdout = process.stdout.take();
-        let mut node = Self { process, url: String::new(), events };
+        let mut node = Self { process, url: String::new() };
         let mut line = String::new();
         BufReader::new(stdout.context("no stdout")?).read_line(&mut line)?;
         let told = line.split(' ').find(|word| word.starts_with("http://"));
