@@ -1,0 +1,46 @@
+//! The schema goes up and down with the rows in it, and from wherever a killed process has left it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use support::database::{Backend, TestDatabase};
+use support::process::Setup;
+
+on_every_database!(an_older_schema_is_brought_up_to_date_with_its_rows, a_migration_begun_is_finished);
+
+/// One that only the first migration has run on.
+async fn older(backend: Backend) -> (TestDatabase, Setup) {
+    let database = TestDatabase::create(backend).await;
+    let migrate = Setup::of(&database.url, "http://127.0.0.1:9/v1").command("migrate");
+    migrate.start_with(&["up"]).ended(std::time::Duration::from_mins(1)).await.expect(0);
+    migrate.start_with(&["down", "--yes"]).ended(std::time::Duration::from_mins(1)).await.expect(0);
+    assert_eq!(database.number("SELECT COUNT(imported) FROM tokens").await, None, "the newest one is taken back");
+    assert_eq!(database.number("SELECT COUNT(*) FROM event_worker_migrations").await, Some(1));
+    let row = "INSERT INTO collections (collection_id, standard, name, updated_at) VALUES ('0x1', 'v1', 'old', '2026-01-02 03:04:05')";
+    database.execute(row).await;
+    (database, migrate.with("up"))
+}
+
+async fn assert_is_up_to_date(database: &TestDatabase) {
+    assert_eq!(database.texts("SELECT name FROM collections WHERE NOT imported").await, ["old"]);
+    assert_eq!(database.number("SELECT COUNT(*) FROM tokens WHERE supply IS NULL AND imported").await, Some(0));
+}
+
+async fn an_older_schema_is_brought_up_to_date_with_its_rows(backend: Backend) {
+    let (database, up) = older(backend).await;
+    // Commands that only read name the remedy.
+    let list = Setup::of(&database.url, "http://127.0.0.1:9/v1").command("list").with("collections");
+    list.to_end().await.expect(1).says(&["import", "event-worker migrate up"]);
+    up.to_end().await.expect(0);
+    assert_is_up_to_date(&database).await;
+    up.to_end().await.expect(0);
+}
+
+async fn a_migration_begun_is_finished(backend: Backend) {
+    let (database, up) = older(backend).await;
+    // MySQL keeps each statement at once: a killed process leaves some of them done.
+    database.execute("ALTER TABLE tokens ADD COLUMN metadata TEXT").await;
+    up.to_end().await.expect(0);
+    assert_is_up_to_date(&database).await;
+}
