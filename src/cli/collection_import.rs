@@ -63,29 +63,37 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     let cancel = until_signal()?;
     let progress = Arc::new(Progress::default());
     let importing = async {
-        let mut summaries = vec![];
+        let (mut summaries, mut failed) = (vec![], None);
         match work {
             Work::List(listed) => summaries.push(import::list(listed, &target, Arc::clone(&progress), &cancel).await),
             Work::Accounts { accounts, nodes, indexer, config } => {
                 for account in accounts {
                     let (nodes, progress) = (Arc::clone(&nodes), Arc::clone(&progress));
                     let indexer = indexer.as_deref();
-                    let done = import::account(account, &config, nodes, indexer, &target, progress, &cancel).await;
-                    summaries.push(done.map_err(|reason| Failure::Failed(format!("{account}: {reason}")))?);
-                    if cancel.is_cancelled() {
+                    match import::account(account, &config, nodes, indexer, &target, progress, &cancel).await {
+                        Ok(summary) => summaries.push(summary),
+                        Err(reason) => failed = Some(Failure::Failed(format!("{account}: {reason}"))),
+                    }
+                    if failed.is_some() || cancel.is_cancelled() {
                         break;
                     }
                 }
             }
         }
-        Ok::<_, Failure>(summaries)
+        (summaries, failed)
     };
     let interrupted = || Failure::Failed("interrupted; run it again to go on".to_owned());
-    let summaries = ending_in_time(&cancel, shown(&progress, Box::pin(importing))).await.ok_or_else(interrupted)??;
+    let done = ending_in_time(&cancel, shown(&progress, Box::pin(importing))).await;
+    let (summaries, failed) = done.ok_or_else(interrupted)?;
     if let Some(store) = target.store {
         store.close().await?;
     }
-    print(&if args.json { json(&summaries, args.dry_run)? } else { text(&summaries, args.dry_run) })?;
+    if !summaries.is_empty() {
+        print(&if args.json { json(&summaries, args.dry_run)? } else { text(&summaries, args.dry_run) })?;
+    }
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
     let failed: u64 = summaries.iter().map(|summary| summary.results.failures.count).sum();
     if summaries.iter().any(|summary| summary.interrupted) {
         return Err(interrupted());

@@ -33,7 +33,7 @@ use summary::Kind;
 use crate::chain::Address;
 use crate::state::Store;
 use crate::subject::{Indexer, Nodes};
-use find::Finder;
+use find::{Finder, Wanted};
 use read::{Read, Reader};
 use source::{Failed, Source};
 use write::Writer;
@@ -71,45 +71,22 @@ pub async fn account(
     progress: Arc<Progress>,
     cancel: &CancellationToken,
 ) -> Result<Summary, String> {
-    // Once one part has given up, the others need not go on.
     let stop = cancel.child_token();
     let source = Arc::new(Source::open(nodes, stop.clone(), Arc::clone(&progress)).await.map_err(Failed::reason)?);
     if let Some(store) = &target.store {
         source.belongs_to(store.chain_id().await.map_err(|error| error.to_string())?)?;
     }
     let tables = source.tables(account).await.map_err(Failed::reason)?;
-    let (wanted, mut wanted_rx) = mpsc::channel(AHEAD);
-    let (read, read_rx) = mpsc::channel(AHEAD);
-
-    let finder = Finder::new(account, config, tables.clone(), Arc::clone(&source), wanted);
-    let finding = finder.find(indexer);
+    let (wanted_tx, wanted) = mpsc::channel(AHEAD);
+    let (answers_tx, answers) = mpsc::channel(AHEAD);
+    let finder = Finder::new(account, config, tables.clone(), Arc::clone(&source), wanted_tx);
     let reader = Reader::new(account, Arc::clone(&source), tables);
-    let reading = async {
-        let wanted = futures_util::stream::poll_fn(|context| wanted_rx.poll_recv(context));
-        let mut answers = wanted.map(|wanted| reader.read(wanted)).buffer_unordered(config.parallel);
-        let mut gave_up = None;
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(answer) => {
-                    if read.send(answer).await.is_err() {
-                        break;
-                    }
-                }
-                Err(Failed::Cancelled) => break,
-                Err(failed) => {
-                    gave_up = Some(failed.reason());
-                    break;
-                }
-            }
-        }
-        if gave_up.is_some() {
-            stop.cancel();
-        }
-        drop(read);
-        gave_up
-    };
     let writer = Writer::new(target.clone(), Arc::clone(&progress), stop.clone());
-    let (found, gave_up, results) = tokio::join!(finding, reading, writer.write(read_rx));
+    let (found, gave_up, results) = tokio::join!(
+        finder.find(indexer),
+        read_all(&reader, config.parallel, wanted, answers_tx, &stop),
+        writer.write(answers),
+    );
     let mut summary = Summary { results, interrupted: cancel.is_cancelled(), ..Summary::of_account(account, &source) };
     summary.add_found(found);
     if let Some(reason) = gave_up {
@@ -119,6 +96,30 @@ pub async fn account(
         nothing_found(account, config, &source, &mut summary).await;
     }
     Ok(summary)
+}
+
+/// Reads what is wanted, several at once; returns why it gave up, if it did.
+async fn read_all(
+    reader: &Reader,
+    parallel: usize,
+    mut wanted: mpsc::Receiver<Wanted>,
+    answers: mpsc::Sender<Read>,
+    stop: &CancellationToken,
+) -> Option<String> {
+    let wanted = futures_util::stream::poll_fn(move |context| wanted.poll_recv(context));
+    let mut reading = wanted.map(|wanted| reader.read(wanted)).buffer_unordered(parallel);
+    while let Some(answer) = reading.next().await {
+        match answer {
+            Ok(answer) => answers.send(answer).await.ok()?,
+            Err(Failed::Cancelled) => return None,
+            Err(failed) => {
+                // The others need not go on.
+                stop.cancel();
+                return Some(failed.reason());
+            }
+        }
+    }
+    None
 }
 
 /// A name that the account does not have is a failure; an account that made nothing is none, if it exists.
