@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use event_worker::chain::{RawEvent, SeqNo};
 use event_worker::market::Market;
 use event_worker::simulate;
-use event_worker::subject::{Config, EventHandle, Nodes, Subject, SubjectError};
+use event_worker::subject::{Config, EventHandle, Nodes, SentTransactions, Subject, SubjectError, TableItem};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -245,4 +245,60 @@ async fn real_answers_are_read() {
     let (url, _) = answering(410, &[], &gone.replace("https://archive", "http://127.0.0.1:1/archive")).await;
     let error = handle(nodes(&url, None, Some("http://127.0.0.1:1/v1"))).page(SeqNo::ZERO).await.unwrap_err();
     assert!(matches!(&error, SubjectError::Unreachable(said) if said.contains("has been pruned")), "{error:?}");
+}
+
+fn transaction(seq_no: u64) -> String {
+    format!(r#"{{"type":"user_transaction","version":"{}","sequence_number":"{seq_no}","sender":"0x1"}}"#, 100 + seq_no)
+}
+
+/// Whole transactions may be long: fewer are asked for until the answer is one that is read.
+#[tokio::test]
+async fn pages_of_long_transactions_are_made_shorter() {
+    let app = Router::new().fallback(|uri: Uri| async move {
+        let query = uri.query().unwrap_or_default();
+        let number = |name: &str| -> u64 {
+            query.split('&').find_map(|pair| pair.strip_prefix(name)).and_then(|text| text.parse().ok()).unwrap()
+        };
+        let (start, limit) = (number("start="), number("limit="));
+        if limit > 30 {
+            return " ".repeat(33 << 20);
+        }
+        let page: Vec<_> = (start..40).take(usize::try_from(limit).unwrap()).map(transaction).collect();
+        format!("[{}]", page.join(","))
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let sent = SentTransactions::new(nodes(&url, None, None), "0x1".parse().unwrap());
+    let page = sent.page(SeqNo::ZERO).await.unwrap();
+    assert_eq!((page.events.len(), page.full), (25, true));
+    assert_eq!(page.continuing(SeqNo::ZERO, None), 25);
+    let rest = sent.page(SeqNo::new(25).unwrap()).await.unwrap();
+    assert_eq!((rest.events.len(), rest.full), (15, false));
+    assert_eq!(rest.events[0].data, transaction(25), "the whole transaction, as received");
+}
+
+#[tokio::test]
+async fn what_a_node_does_not_have_is_missing_as_of_a_ledger() {
+    let body = error_body("table_item_not_found", "Table Item not found by Table handle(0x1)");
+    let (url, requests) = answering(404, &[("x-aptos-ledger-version", "77")], &body).await;
+    let key = serde_json::json!("Cats");
+    let table = "0x92d2".parse().unwrap();
+    let item =
+        TableItem { table, key_type: "0x1::string::String", value_type: "0x3::token::CollectionData", key: &key };
+    let error = nodes(&url, None, None).table_item(item).await.unwrap_err();
+    let SubjectError::Missing { message, ledger } = error else { panic!("{error:?}") };
+    assert!(message.contains("Table Item not found"), "{message}");
+    assert_eq!(ledger.version.map(|version| version.get()), Some(77));
+    let path = requests.lock().unwrap()[0].0.path().to_owned();
+    assert_eq!(path, format!("/v1/tables/0x{:0>64}/item", "92d2"));
+}
+
+#[tokio::test]
+async fn who_is_no_aptos_node_is_refused_at_once() {
+    for body in ["<html>Welcome</html>", "{}", r#"{"chain_id":"2"}"#] {
+        let (url, _) = answering(200, &[], body).await;
+        let error = nodes(&url, None, None).ledger().await.unwrap_err();
+        assert!(matches!(&error, SubjectError::Refused(said) if said.contains("NODE_URL")), "{body}: {error:?}");
+    }
 }
