@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::{Failure, Outcome, log_to_stderr, until_signal};
 use crate::config::{self, Logs};
-use crate::simulate::{Config, Node};
+use crate::simulate::{CREATOR, Config, Node};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -19,6 +19,12 @@ pub struct Args {
     /// Events per second from then on
     #[arg(long, value_name = "R", default_value_t = 0.0, allow_negative_numbers = true)]
     rate: f64,
+    /// Collections of one big creator, all older than the market
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(..=1_000_000))]
+    collections: u64,
+    /// Tokens in them
+    #[arg(long, value_name = "N", default_value_t = 240, value_parser = clap::value_parser!(u64).range(..=10_000_000))]
+    tokens: u64,
     /// The same seed gives the same chain to the last byte
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -45,14 +51,17 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
         events: args.events,
         rate: args.rate,
         latency: config::duration("--latency", &args.latency)?,
+        collections: args.collections,
+        tokens: args.tokens,
         faults: args.fault.parse().map_err(|error| wrong("--fault", &args.fault, &format!("{error}")))?,
         ends_at: None,
     };
     let listener =
         TcpListener::bind(listen).await.map_err(|error| wrong("--listen", &args.listen, &error.to_string()))?;
     let node = Node::new(config);
+    let creator = if args.collections > 0 { format!(", a creator at {CREATOR}") } else { String::new() };
     println!(
-        "simulated node at http://{}/v1, {} events, ledger version {}",
+        "simulated node at http://{}/v1, {} events, ledger version {}{creator}",
         listener.local_addr()?,
         args.events,
         node.ledger_version()

@@ -56,6 +56,21 @@ impl Head {
     }
 }
 
+/// A body, and where it goes on.
+#[derive(Debug)]
+pub struct Page {
+    /// JSON.
+    pub body: String,
+    /// What to ask for next, where this is not all.
+    pub cursor: Option<String>,
+}
+
+impl From<String> for Page {
+    fn from(body: String) -> Self {
+        Self { body, cursor: None }
+    }
+}
+
 /// A node's refusal.
 #[derive(Debug)]
 pub struct Refusal {
@@ -107,14 +122,17 @@ impl Refusal {
 }
 
 /// A node's answer, with all its headers.
-pub fn answer(outcome: Result<String, Refusal>, head: &Head) -> Response<Body> {
-    let (status, body, has_head) = match outcome {
-        Ok(body) => (StatusCode::OK, body, true),
-        Err(refusal) => (refusal.status, refusal.body, refusal.has_head),
+pub fn answer(outcome: Result<Page, Refusal>, head: &Head) -> Response<Body> {
+    let (status, body, cursor, has_head) = match outcome {
+        Ok(Page { body, cursor }) => (StatusCode::OK, body, cursor, true),
+        Err(refusal) => (refusal.status, refusal.body, None, refusal.has_head),
     };
     let mut response = plain(status, "application/json", body);
     if has_head {
         head.write_to(response.headers_mut());
+    }
+    if let Some(cursor) = cursor.and_then(|cursor| HeaderValue::try_from(cursor).ok()) {
+        response.headers_mut().insert(HeaderName::from_static("x-aptos-cursor"), cursor);
     }
     response
 }
@@ -127,6 +145,11 @@ pub fn too_many(says_when: bool) -> Response<Body> {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1));
     }
     response
+}
+
+/// The refusal of a body that no request needs.
+pub fn too_large() -> Response<Body> {
+    plain(StatusCode::PAYLOAD_TOO_LARGE, "text/plain; charset=utf-8", "payload too large".to_owned())
 }
 
 /// What a proxy shows where no node answers.

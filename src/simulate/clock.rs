@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::dice;
 
 /// 2026-01-01T00:00:00Z in microseconds: the first event, unless the history has to end at a given moment.
-const GENESIS: i64 = 1_767_225_600_000_000;
+pub const GENESIS: i64 = 1_767_225_600_000_000;
 
 /// Mean time between two events of the history.
 pub const PACE: Duration = Duration::from_secs(45);

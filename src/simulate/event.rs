@@ -9,6 +9,15 @@ pub struct Event {
     pub stream: Stream,
     /// Its `data`, as JSON text.
     pub data: String,
+    /// What `data` was before it was broken.
+    pub sound: Option<String>,
+}
+
+impl Event {
+    /// An event that nobody has broken yet.
+    pub const fn new(stream: Stream, data: String) -> Self {
+        Self { stream, data, sound: None }
+    }
 }
 
 /// The coins that this market trades in.
@@ -61,7 +70,7 @@ impl Sale<'_> {
         let data = format!(
             r#"{{"coin_type_info":{coin},"offer_id":"{offer_id}","price":"{price}","seller":"{seller}","timestamp":"{now}","token_amount":"{amount}","token_id":{token_id},"locked_until_secs":"{locked_until_secs}"}}"#
         );
-        Event { stream: Stream::List, data }
+        Event::new(Stream::List, data)
     }
 
     /// The listing is taken back.
@@ -70,7 +79,7 @@ impl Sale<'_> {
         let data = format!(
             r#"{{"offer_id":"{offer_id}","seller":"{seller}","timestamp":"{now}","token_amount":"{amount}","token_id":{token_id}}}"#
         );
-        Event { stream: Stream::Delist, data }
+        Event::new(Stream::Delist, data)
     }
 
     /// Copies are bought.
@@ -81,7 +90,7 @@ impl Sale<'_> {
         let data = format!(
             r#"{{"coin_type_info":{coin},"offer_id":"{offer_id}","price":"{price}","buyer":"{buyer}","seller":"{seller}","timestamp":"{now}","coin_amount":"{paid}","token_amount":"{amount}","token_id":{token_id}}}"#
         );
-        Event { stream: Stream::Buy, data }
+        Event::new(Stream::Buy, data)
     }
 }
 
@@ -113,7 +122,7 @@ impl Bid<'_> {
         let data = format!(
             r#"{{"coin_amount_per_token":"{per_token}","coin_owner":"{coin_owner}","coin_type_info":{coin},"event_id":"{event_id}","expiration_time":"{expiration_secs}","timestamp":"{now}","token_amount":"{amount}","token_id":{token_id}}}"#
         );
-        Event { stream: Stream::Offer, data }
+        Event::new(Stream::Offer, data)
     }
 
     /// An owner of the token takes the coins; `ends` when nothing remains wanted.
@@ -123,7 +132,7 @@ impl Bid<'_> {
         let data = format!(
             r#"{{"is_offer_end":{ends},"token_id":{token_id},"coin_owner":"{coin_owner}","token_owner":"{token_owner}","token_amount":"{amount}","coin_amount_per_token":"{per_token}","timestamp":"{now}","event_id":"{event_id}","coin_type_info":{coin},"expiration_time":"{expiration_secs}"}}"#
         );
-        Event { stream: Stream::AcceptOffer, data }
+        Event::new(Stream::AcceptOffer, data)
     }
 
     /// The offerer takes back what was not accepted.
@@ -134,6 +143,6 @@ impl Bid<'_> {
         let data = format!(
             r#"{{"coin_amount":"{left}","coin_owner":"{coin_owner}","coin_type_info":{coin},"event_id":"{event_id}","timestamp":"{now}","token_id":{token_id}}}"#
         );
-        Event { stream: Stream::CancelOffer, data }
+        Event::new(Stream::CancelOffer, data)
     }
 }

@@ -3,22 +3,28 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, Response, StatusCode, Uri};
 use rand::RngExt;
 
-use super::answer::{self, Head, Refusal};
+use super::answer::{self, Head, Page, Refusal};
 use super::fault::{Faults, Mishap};
+use super::gallery::Gallery;
 use super::ledger::Ledger;
 use super::query::{self, Query};
 use super::wire::Scissors;
 use super::{Node, chain, lock, read};
 
+/// Longer bodies are refused.
+const MOST_BYTES: usize = 8 << 20;
+
 /// The ledger as one answer shows it: up to a version, from another one on.
 pub struct View<'a> {
     /// What has happened.
     pub ledger: &'a Ledger,
+    /// What had happened before all that.
+    pub gallery: &'a Gallery,
     /// What goes wrong.
     pub faults: &'a Faults,
     /// The seed of all hashes.
@@ -28,10 +34,11 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(ledger: &'a Ledger, faults: &'a Faults, seed: u64, behind: u64) -> Self {
+    fn new(node: &'a Node, ledger: &'a Ledger, faults: &'a Faults, behind: u64) -> Self {
         let version = ledger.head().saturating_sub(behind);
         let oldest = faults.pruned().map_or(0, |(_, oldest)| oldest);
-        Self { ledger, faults, seed, head: Head { version, oldest, timestamp: ledger.timestamp(version) } }
+        let head = Head { version, oldest, timestamp: ledger.timestamp(version) };
+        Self { ledger, gallery: &node.gallery, faults, seed: node.config.seed, head }
     }
 
     /// Refuses what is about a version that is gone.
@@ -43,29 +50,48 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    fn route(&self, segments: &[&str], query: &Query<'_>) -> Result<String, Refusal> {
-        match segments {
-            [] => Ok(self.ledger_info()),
-            ["info"] => Ok(chain::info()),
-            ["-", "healthy"] => Ok(r#"{"message":"aptos-node:ok"}"#.to_owned()),
-            ["accounts", address] => Ok(self.account(&query::address(address)?)),
-            ["accounts", address, "resources"] => self.resources(&query::address(address)?, query),
+    fn answer(&self, method: &Method, segments: &[&str], query: &Query<'_>, body: &[u8]) -> Result<Page, Refusal> {
+        let is_for_post = matches!(segments, ["tables", _, "item"] | ["graphql"]);
+        match method {
+            &Method::POST if is_for_post => self.post(segments, query, body),
+            &Method::GET | &Method::HEAD if !is_for_post => self.route(segments, query),
+            _ => Err(Refusal::framework(StatusCode::METHOD_NOT_ALLOWED, "request-method not allowed")),
+        }
+    }
+
+    fn route(&self, segments: &[&str], query: &Query<'_>) -> Result<Page, Refusal> {
+        let body = match segments {
+            [] => self.ledger_info(),
+            ["info"] => chain::info(),
+            ["-", "healthy"] => r#"{"message":"aptos-node:ok"}"#.to_owned(),
+            ["accounts", address] => self.account(&query::address(address)?),
+            ["accounts", address, "resources"] => return self.resources(&query::address(address)?, query),
             ["accounts", address, "resource", tag] => {
-                self.resource(&query::address(address)?, &query::struct_tag("resource_type", tag)?, query)
+                self.resource(&query::address(address)?, &query::struct_tag("resource_type", tag)?, query)?
             }
-            ["accounts", address, "modules"] => Ok(chain::modules(&query::address(address)?)),
-            ["accounts", address, "module", name] => self.module(&query::address(address)?, name),
+            ["accounts", address, "modules"] => chain::modules(&query::address(address)?),
+            ["accounts", address, "module", name] => self.module(&query::address(address)?, name)?,
+            ["accounts", address, "transactions"] => self.transactions_of(&query::address(address)?, query)?,
             ["accounts", address, "events", number] => {
                 let (address, number) = (query::address(address)?, query::path_u64("creation_number", number)?);
-                self.events_by_number(&address, number, query.u64("start")?, query.u16("limit")?)
+                self.events_by_number(&address, number, query)?
             }
             ["accounts", address, "events", tag, field] => {
                 let (address, tag) = (query::address(address)?, query::struct_tag("event_handle", tag)?);
-                self.events_by_handle(&address, &tag, field, query.u64("start")?, query.u16("limit")?)
+                self.events_by_handle(&address, &tag, field, query)?
             }
-            ["transactions", "by_version", version] => self.transaction(query::path_u64("txn_version", version)?),
-            ["blocks", "by_version", version] => self.block(query::path_u64("version", version)?),
-            _ => Err(Refusal::framework(StatusCode::NOT_FOUND, "not found")),
+            ["transactions", "by_version", version] => self.transaction_at(query::path_u64("txn_version", version)?)?,
+            ["blocks", "by_version", version] => self.block(query::path_u64("version", version)?)?,
+            _ => return Err(Refusal::framework(StatusCode::NOT_FOUND, "not found")),
+        };
+        Ok(body.into())
+    }
+
+    /// The routes that want a body.
+    fn post(&self, segments: &[&str], query: &Query<'_>, body: &[u8]) -> Result<Page, Refusal> {
+        match segments {
+            ["tables", handle, "item"] => Ok(self.table_item(handle, body, query)?.into()),
+            _ => Ok(self.graphql(body).into()),
         }
     }
 }
@@ -80,11 +106,15 @@ pub async fn handle(
     if !node.config.latency.is_zero() {
         tokio::time::sleep(node.config.latency).await;
     }
-    node.respond(request.method(), request.uri(), &scissors)
+    let (parts, body) = request.into_parts();
+    match to_bytes(body, MOST_BYTES).await {
+        Ok(body) => node.respond(&parts.method, &parts.uri, &body, &scissors),
+        Err(_) => answer::too_large(),
+    }
 }
 
 impl Node {
-    fn respond(&self, method: &Method, uri: &Uri, scissors: &Scissors) -> Response<Body> {
+    fn respond(&self, method: &Method, uri: &Uri, body: &[u8], scissors: &Scissors) -> Response<Body> {
         let faults = read(&self.faults);
         let segments: Vec<String> = uri.path().split('/').skip(1).map(query::decoded).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -98,14 +128,11 @@ impl Node {
             Some(Mishap::Internal | Mishap::Truncate | Mishap::Stale) | None => {}
         }
         let ledger = read(&self.ledger);
-        let view = View::new(&ledger, &faults, self.config.seed, behind);
+        let view = View::new(self, &ledger, &faults, behind);
         let outcome = match segments.as_slice() {
             _ if mishap == Some(Mishap::Internal) => Err(Refusal::internal("Failed to get state view: DB is busy")),
-            _ if ![Method::GET, Method::HEAD].contains(method) => {
-                Err(Refusal::framework(StatusCode::METHOD_NOT_ALLOWED, "request-method not allowed"))
-            }
-            ["v1"] | ["v1", ""] => view.route(&[], &Query("")),
-            ["v1", rest @ ..] => view.route(rest, &Query(uri.query().unwrap_or_default())),
+            ["v1"] | ["v1", ""] => view.answer(method, &[], &Query(""), body),
+            ["v1", rest @ ..] => view.answer(method, rest, &Query(uri.query().unwrap_or_default()), body),
             _ => Err(Refusal::framework(StatusCode::NOT_FOUND, "not found")),
         };
         let response = answer::answer(outcome, &view.head);

@@ -1,15 +1,16 @@
 //! What has happened: every event's `data` rendered once, per stream by sequence number, and the transactions by version.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::stream::Stream;
 use super::world::Transaction;
-use super::{Emitted, dice};
+use super::{Emitted, clock, dice};
 
 /// The version before the first transaction can have one.
 const FIRST_VERSION: u64 = 6_000_000;
+/// Microseconds from one version to the next before that.
+const VERSION_STEP: i64 = 18_800;
 
 /// All events and transactions so far.
 #[derive(Debug)]
@@ -19,8 +20,21 @@ pub struct Ledger {
     transactions: Vec<Executed>,
     /// Every event in the order of the chain: its stream and sequence number.
     order: Vec<(Stream, usize)>,
-    sent: HashMap<Arc<str>, u64>,
+    accounts: HashMap<Arc<str>, Account>,
+    /// Events that are broken as served, as they should have been.
+    sound: HashMap<(Stream, usize), Box<str>>,
     head: u64,
+}
+
+/// What one account did, by position in the ledger.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// Among all transactions.
+    pub transactions: Vec<u32>,
+    /// Among the events of `Stream::CreateCollection`.
+    pub collections: Vec<u32>,
+    /// Among the events of `Stream::CreateToken`.
+    pub tokens: Vec<u32>,
 }
 
 /// One stream, by sequence number.
@@ -55,7 +69,8 @@ impl Ledger {
             logs: Default::default(),
             transactions: Vec::new(),
             order: Vec::new(),
-            sent: HashMap::new(),
+            accounts: HashMap::new(),
+            sound: HashMap::new(),
             head: FIRST_VERSION,
         }
     }
@@ -65,18 +80,33 @@ impl Ledger {
     /// The ledger then ends right before the version of the next one: nothing will ever appear at or below an end that
     /// the node has told.
     pub fn append(&mut self, transaction: Transaction, timestamp: i64) {
-        let sequence_number = self.sent.entry(Arc::clone(&transaction.sender)).or_default();
+        let account = self.accounts.entry(Arc::clone(&transaction.sender)).or_default();
         let executed = Executed {
             version: self.head + 1,
             timestamp,
             sender: transaction.sender,
-            sequence_number: *sequence_number,
+            sequence_number: account.transactions.len() as u64,
             first: self.order.len(),
         };
-        *sequence_number += 1;
+        account.transactions.push(position(self.transactions.len()));
         for event in transaction.events {
             let log = &mut self.logs[event.stream as usize];
-            self.order.push((event.stream, log.data.len()));
+            let seq_no = log.data.len();
+            match event.stream {
+                // Only the creator itself creates.
+                Stream::CreateCollection => account.collections.push(position(seq_no)),
+                Stream::CreateToken => account.tokens.push(position(seq_no)),
+                Stream::List
+                | Stream::Delist
+                | Stream::Buy
+                | Stream::Offer
+                | Stream::AcceptOffer
+                | Stream::CancelOffer => {}
+            }
+            if let Some(sound) = event.sound {
+                self.sound.insert((event.stream, seq_no), sound.into_boxed_str());
+            }
+            self.order.push((event.stream, seq_no));
             log.versions.push(executed.version);
             log.data.push(event.data.into_boxed_str());
         }
@@ -100,9 +130,19 @@ impl Ledger {
         &self.logs[stream as usize]
     }
 
-    /// How many transactions an account has sent.
-    pub fn sent_by(&self, account: &str) -> u64 {
-        self.sent.get(account).copied().unwrap_or(0)
+    /// An account that has sent a transaction.
+    pub fn account(&self, account: &str) -> Option<&Account> {
+        self.accounts.get(account)
+    }
+
+    /// The version of the transaction at a position.
+    pub fn version_at(&self, position: u32) -> u64 {
+        self.transactions.get(position as usize).map_or(u64::MAX, |executed| executed.version)
+    }
+
+    /// `data` of an event as the contract meant it, even where it is broken as served.
+    pub fn sound(&self, stream: Stream, seq_no: usize) -> &str {
+        self.sound.get(&(stream, seq_no)).unwrap_or(&self.log(stream).data[seq_no])
     }
 
     /// The market's transaction of exactly that version.
@@ -111,11 +151,15 @@ impl Ledger {
         self.transactions.get(at)
     }
 
-    /// Chain time at a version: that of the market's last transaction up to there.
+    /// Chain time at a version: that of the market's last transaction up to there, and a steady one before the market.
     pub fn timestamp(&self, version: u64) -> i64 {
         let after = self.transactions.partition_point(|executed| executed.version <= version);
-        let last = self.transactions.get(after.saturating_sub(1));
-        last.map_or(0, |executed| executed.timestamp)
+        if let Some(last) = after.checked_sub(1).and_then(|last| self.transactions.get(last)) {
+            return last.timestamp;
+        }
+        let opening = self.transactions.first().map_or(clock::GENESIS, |first| first.timestamp);
+        let before = FIRST_VERSION.saturating_sub(version);
+        opening - VERSION_STEP * i64::try_from(before).unwrap_or(0)
     }
 
     /// Stream and sequence number of each event of a transaction, in the order of the chain.
@@ -154,15 +198,8 @@ impl Log {
     pub fn below(&self, version: u64) -> usize {
         self.versions.partition_point(|executed| *executed < version)
     }
+}
 
-    /// The sequence numbers of a page: from `start`, or the latest ones, never above `counter`.
-    pub fn page(counter: usize, start: Option<u64>, limit: usize) -> Range<usize> {
-        match start {
-            Some(start) => {
-                let start = usize::try_from(start).unwrap_or(usize::MAX).min(counter);
-                start..start.saturating_add(limit).min(counter)
-            }
-            None => counter.saturating_sub(limit)..counter,
-        }
-    }
+fn position(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }

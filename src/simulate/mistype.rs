@@ -22,5 +22,5 @@ pub fn mistype(event: &mut Event, number: u64) {
         // More digits than any integer of the chain, or an address, can have; for a token, simply something else.
         _ => drop(fields.insert(field.to_owned(), Value::from("9".repeat(80)))),
     }
-    event.data = Value::Object(fields).to_string();
+    event.sound = Some(std::mem::replace(&mut event.data, Value::Object(fields).to_string()));
 }

@@ -3,22 +3,39 @@
 //! The same seed gives the same chain to the last byte. `world` decides what happens, `event` words it, `ledger` keeps it,
 //! `http` and the modules below it answer as a node does, and `fault` decides when one does not. Nothing here knows the
 //! program that polls it: this is the other side of the wire.
+//!
+//! What accounts have created is there as the framework keeps it, too. `creator` says what there is to ask an account for:
+//! `market` answers for those who create in the market, `gallery` for one big creator of older times, of whose things
+//! hardly anything is kept: all is computed from numbers. `v1` and `v2` are the two token standards, `state`, `bcs` and
+//! `address` the forms in which the chain has them, `account`, `pages`, `table`, `transaction` and `graphql` the answers.
 
 mod abi;
+mod account;
+mod address;
 mod answer;
+mod bcs;
 mod chain;
 mod clock;
+mod creator;
 mod dice;
 mod event;
 mod fault;
+mod gallery;
+mod graphql;
 mod http;
 mod ledger;
+mod market;
 mod mistype;
 mod pages;
 mod query;
+mod state;
 mod stream;
+mod table;
 #[cfg(test)]
 mod tests;
+mod transaction;
+mod v1;
+mod v2;
 mod wire;
 mod words;
 mod world;
@@ -35,8 +52,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use clock::Clock;
+pub use creator::Created;
+use creator::Creator;
 pub use fault::{BadFaults, Faults};
+use gallery::Gallery;
+pub use gallery::{CREATOR, ELSEWHERE};
 use ledger::Ledger;
+use market::Member;
 use stream::Stream;
 use world::World;
 
@@ -57,6 +79,10 @@ pub struct Config {
     pub rate: f64,
     /// How long every answer takes at least.
     pub latency: Duration,
+    /// Collections of the one big creator, `CREATOR`, all older than the market.
+    pub collections: u64,
+    /// Its tokens; none without a collection.
+    pub tokens: u64,
     /// What goes wrong.
     pub faults: Faults,
     /// When the last event before the start happened, in microseconds since 1970; otherwise the first one happens at the
@@ -66,7 +92,16 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { seed: 1, events: 5_000, rate: 0.0, latency: Duration::ZERO, faults: Faults::default(), ends_at: None }
+        Self {
+            seed: 1,
+            events: 5_000,
+            rate: 0.0,
+            latency: Duration::ZERO,
+            collections: 24,
+            tokens: 240,
+            faults: Faults::default(),
+            ends_at: None,
+        }
     }
 }
 
@@ -91,6 +126,7 @@ pub struct Emitted {
 pub struct Node {
     config: Config,
     clock: Clock,
+    gallery: Gallery,
     world: Mutex<World>,
     ledger: RwLock<Ledger>,
     faults: RwLock<Faults>,
@@ -106,6 +142,7 @@ impl Node {
         luck.set_stream(1);
         let node = Self {
             clock: Clock::new(config.seed, config.events, config.rate, config.ends_at),
+            gallery: Gallery::new(config.seed, config.collections, config.tokens),
             world: Mutex::new(World::new(config.seed)),
             ledger: RwLock::new(Ledger::new(config.seed)),
             faults: RwLock::new(config.faults.clone()),
@@ -144,6 +181,17 @@ impl Node {
     pub fn counters(&self) -> Vec<(String, u64)> {
         let ledger = read(&self.ledger);
         Stream::ALL.map(|stream| (stream.field().to_owned(), ledger.log(stream).data.len() as u64)).into()
+    }
+
+    /// Everything that an account, its address padded or not, has created by now, of both standards.
+    #[must_use]
+    pub fn created_by(&self, account: &str) -> Vec<Created> {
+        let (ledger, address) = (read(&self.ledger), address::bytes(&account.to_lowercase()));
+        let version = ledger.head();
+        if address == self.gallery.address() {
+            return self.gallery.created(version);
+        }
+        Member::find(&ledger, &address).map_or_else(Vec::new, |member| member.created(version))
     }
 
     /// The last version.

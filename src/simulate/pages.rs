@@ -1,31 +1,31 @@
-//! Pages of events, and the resources that hold the handles.
+//! Pages of events.
 
 use std::fmt::Write;
 
-use super::CONTRACT;
+use serde_json::Value;
+
+use super::account::no_resource;
+use super::address::{self, Address};
 use super::answer::Refusal;
+use super::creator::Creator;
 use super::fault::PrunedForm;
 use super::http::View;
 use super::ledger::Log;
 use super::query::Query;
 use super::stream::Stream;
+use super::{CONTRACT, v1};
 
-/// Events of a page where the request does not say.
-const DEFAULT_LIMIT: u16 = 25;
-/// More than these are silently not given.
-const MOST: u16 = 100;
-/// The resource that every account has.
-const ACCOUNT: &str = "0x1::account::Account";
-/// Its fields, and the creation numbers of those that are handles.
-const ACCOUNT_FIELDS: [(&str, Option<u64>); 7] = [
-    ("authentication_key", None),
-    ("coin_register_events", Some(0)),
-    ("guid_creation_num", None),
-    ("key_rotation_events", Some(1)),
-    ("rotation_capability_offer", None),
-    ("sequence_number", None),
-    ("signer_capability_offer", None),
-];
+/// One page of one handle.
+struct Page<'a> {
+    holder: &'a str,
+    number: u64,
+    /// How many events there are.
+    counter: u64,
+    /// How many of them are gone.
+    gone: u64,
+    start: Option<u64>,
+    limit: usize,
+}
 
 impl View<'_> {
     /// `/accounts/{address}/events/{handle}/{field}`
@@ -34,129 +34,109 @@ impl View<'_> {
         address: &str,
         tag: &str,
         field: &str,
-        start: Option<u64>,
-        limit: Option<u16>,
+        query: &Query<'_>,
     ) -> Result<String, Refusal> {
         let number = self.creation_number(address, tag, field)?;
-        self.events_by_number(address, number, start, limit)
+        self.events_by_number(address, number, query)
     }
 
     /// `/accounts/{address}/events/{creation_number}`; whether there is such an account is nobody's question here.
-    pub fn events_by_number(
-        &self,
-        address: &str,
-        number: u64,
-        start: Option<u64>,
-        limit: Option<u16>,
-    ) -> Result<String, Refusal> {
-        let limit = limit.unwrap_or(DEFAULT_LIMIT);
-        if limit == 0 {
-            return Err(Refusal::invalid("Given limit value (0) must not be zero"));
+    pub fn events_by_number(&self, address: &str, number: u64, query: &Query<'_>) -> Result<String, Refusal> {
+        let (start, limit) = (query.u64("start")?, query.page_limit()?);
+        let page = Page { holder: address, number, counter: 0, gone: 0, start, limit };
+        if address == CONTRACT {
+            let stream = Stream::ALL.into_iter().find(|stream| stream.creation_number() == number);
+            return stream.map_or_else(|| Ok("[]".to_owned()), |stream| self.of_stream(stream, page));
         }
-        let stream = Stream::ALL.into_iter().find(|stream| address == CONTRACT && stream.creation_number() == number);
-        match stream {
-            Some(stream) => self.page(stream, start, usize::from(limit.min(MOST))),
+        match self.creator(&address::bytes(address)) {
+            Some(creator) => self.of_creator(&*creator, page),
             None => Ok("[]".to_owned()),
         }
     }
 
-    fn page(&self, stream: Stream, start: Option<u64>, limit: usize) -> Result<String, Refusal> {
+    fn of_stream(&self, stream: Stream, mut page: Page) -> Result<String, Refusal> {
         let log = self.ledger.log(stream);
-        let (counter, gone) = (log.counter(self.head.version), log.below(self.head.oldest));
+        page.counter = log.counter(self.head.version) as u64;
+        page.gone = log.below(self.head.oldest) as u64;
+        let Some(first) = self.first(&page, |at| log.versions[usize::try_from(at).unwrap_or(usize::MAX)])? else {
+            return Ok("[]".to_owned());
+        };
+        let missing = self.faults.gap().filter(|_| stream == Stream::List);
+        let shown = (first..page.counter).filter(|seq_no| Some(*seq_no) != missing).take(page.limit);
+        Ok(render(stream, log, shown.filter_map(|seq_no| usize::try_from(seq_no).ok())))
+    }
+
+    fn of_creator(&self, creator: &dyn Creator, mut page: Page) -> Result<String, Refusal> {
+        let told = |version| match (creator.told(version), page.number) {
+            ((collections, _), v1::COLLECTION_EVENTS) => collections,
+            ((_, tokens), v1::TOKEN_EVENTS) => tokens,
+            _ => 0,
+        };
+        let event = |seq_no: u64| {
+            if page.number == v1::COLLECTION_EVENTS {
+                let (version, collection) = creator.told_collection(seq_no);
+                (version, "0x3::token::CreateCollectionEvent", collection.event())
+            } else {
+                let (version, token) = creator.told_token(seq_no);
+                (version, "0x3::token::CreateTokenDataEvent", token.event())
+            }
+        };
+        (page.counter, page.gone) = (told(self.head.version), self.head.oldest.checked_sub(1).map_or(0, told));
+        let Some(first) = self.first(&page, |seq_no| event(seq_no).0)? else { return Ok("[]".to_owned()) };
+        let holder = creator.address();
+        let shown = (first..page.counter).take(page.limit).map(|seq_no| {
+            let (version, kind, data) = event(seq_no);
+            versioned(&holder, page.number, seq_no, version, kind, &data)
+        });
+        Ok(shown.collect::<Value>().to_string())
+    }
+
+    /// The first sequence number of a page; None: there are none, or it is not told that they are gone.
+    fn first(&self, page: &Page, version: impl Fn(u64) -> u64) -> Result<Option<u64>, Refusal> {
         if let Some((form, oldest)) = self.faults.pruned()
-            && let Some(lost) = start.and_then(|start| usize::try_from(start).ok()).filter(|start| *start < gone)
+            && let Some(lost) = page.start.filter(|start| *start < page.gone)
         {
             return match form {
                 PrunedForm::Gone => {
-                    let message = format!("Ledger version({}) has been pruned", log.versions[lost]);
+                    let message = format!("Ledger version({}) has been pruned", version(lost));
                     Err(Refusal::gone("version_pruned", &message, oldest))
                 }
                 PrunedForm::Internal => Err(Refusal::internal(&format!(
-                    "Failed to find events by key {}:{CONTRACT}: First requested event is probably pruned.",
-                    stream.creation_number()
+                    "Failed to find events by key {}:{}: First requested event is probably pruned.",
+                    page.number, page.holder
                 ))),
-                PrunedForm::Empty => Ok("[]".to_owned()),
+                PrunedForm::Empty => Ok(None),
             };
         }
-        let first = Log::page(counter, start, limit).start.max(gone);
-        let missing = self.faults.gap().filter(|_| stream == Stream::List);
-        let page = (first..counter).filter(|seq_no| Some(*seq_no as u64) != missing).take(limit);
-        Ok(render(stream, log, page))
+        let latest = page.counter.saturating_sub(page.limit as u64);
+        Ok(Some(page.start.unwrap_or(latest).max(page.gone)))
     }
 
-    /// `/accounts/{address}/resource/{tag}`
-    pub fn resource(&self, address: &str, tag: &str, query: &Query<'_>) -> Result<String, Refusal> {
-        let version = self.asked_version(query)?;
-        self.find_resource(address, tag, version).ok_or_else(|| no_resource(address, tag, version))
-    }
-
-    /// `/accounts/{address}/resources`
-    pub fn resources(&self, address: &str, query: &Query<'_>) -> Result<String, Refusal> {
-        let version = self.asked_version(query)?;
-        let holders = [Stream::List, Stream::Offer, Stream::CreateCollection].map(handle);
-        let tags = [ACCOUNT.to_owned()].into_iter().chain(holders);
-        let all: Vec<String> = tags.filter_map(|tag| self.find_resource(address, &tag, version)).collect();
-        Ok(format!("[{}]", all.join(",")))
-    }
-
-    /// The version that the request is about: the last one, unless it says.
-    fn asked_version(&self, query: &Query<'_>) -> Result<u64, Refusal> {
-        let version = query.u64("ledger_version")?.unwrap_or(self.head.version);
-        if version > self.head.version {
-            let message = format!("Ledger version not found by Ledger version({version})");
-            return Err(Refusal::not_found("version_not_found", &message));
-        }
-        self.refuse_pruned("version_pruned", version)?;
-        Ok(version)
-    }
-
-    fn find_resource(&self, address: &str, tag: &str, version: u64) -> Option<String> {
-        if address != CONTRACT {
-            return None;
-        }
-        if tag == ACCOUNT {
-            return Some(account());
-        }
-        let mut fields = String::new();
-        for stream in Stream::ALL.into_iter().filter(|stream| handle(*stream) == tag) {
-            let comma = if fields.is_empty() { "" } else { "," };
-            let counter = self.ledger.log(stream).counter(version);
-            let _ = write!(
-                fields,
-                r#"{comma}"{}":{}"#,
-                stream.field(),
-                event_handle(counter as u64, stream.creation_number())
-            );
-        }
-        (!fields.is_empty()).then(|| format!(r#"{{"type":"{tag}","data":{{{fields}}}}}"#))
-    }
-
+    /// The number behind a field of a resource.
     fn creation_number(&self, address: &str, tag: &str, field: &str) -> Result<u64, Refusal> {
         let version = self.head.version;
-        if self.find_resource(address, tag, version).is_none() {
+        let Some(resource) = self.find_resource(address, tag, version) else {
             return Err(no_resource(address, tag, version));
-        }
-        let stream = Stream::ALL.into_iter().find(|stream| handle(*stream) == tag && stream.field() == field);
-        let own = ACCOUNT_FIELDS.into_iter().find(|(name, _)| tag == ACCOUNT && *name == field);
-        match (stream, own) {
-            (Some(stream), _) => Ok(stream.creation_number()),
-            (None, Some((_, Some(number)))) => Ok(number),
-            (None, Some((_, None))) => Err(Refusal::invalid(&format!(
+        };
+        let Some(value) = resource.data.get(field) else {
+            let message = format!(
+                "Struct Field not found by Address({address}), Struct tag({tag}), Field name({field}) and Ledger version({version})"
+            );
+            return Err(Refusal::not_found("struct_field_not_found", &message));
+        };
+        let number = value["guid"]["id"]["creation_num"].as_str().and_then(|number| number.parse().ok());
+        number.ok_or_else(|| {
+            Refusal::invalid(&format!(
                 "Deserialization error, field({field}) type is not a EventHandle struct: unexpected end of input"
-            ))),
-            (None, None) => Err(Refusal::not_found(
-                "struct_field_not_found",
-                &format!(
-                    "Struct Field not found by Address({address}), Struct tag({tag}), Field name({field}) and Ledger version({version})"
-                ),
-            )),
-        }
+            ))
+        })
     }
 }
 
-/// The full tag of the resource that holds a stream's handle.
-fn handle(stream: Stream) -> String {
-    format!("{CONTRACT}::{}", stream.holder())
+fn versioned(holder: &Address, number: u64, seq_no: u64, version: u64, kind: &str, data: &Value) -> Value {
+    let mut event = super::state::event(holder, number, seq_no, kind, data);
+    event["version"] = version.to_string().into();
+    event
 }
 
 fn render(stream: Stream, log: &Log, page: impl Iterator<Item = usize>) -> String {
@@ -177,20 +157,4 @@ fn render(stream: Stream, log: &Log, page: impl Iterator<Item = usize>) -> Strin
     }
     text.push(']');
     text
-}
-
-fn event_handle(counter: u64, number: u64) -> String {
-    format!(r#"{{"counter":"{counter}","guid":{{"id":{{"addr":"{CONTRACT}","creation_num":"{number}"}}}}}}"#)
-}
-
-fn account() -> String {
-    let (registered, rotated) = (event_handle(0, 0), event_handle(0, 1));
-    format!(
-        r#"{{"type":"{ACCOUNT}","data":{{"authentication_key":"{CONTRACT}","coin_register_events":{registered},"guid_creation_num":"12","key_rotation_events":{rotated},"rotation_capability_offer":{{"for":{{"vec":[]}}}},"sequence_number":"0","signer_capability_offer":{{"for":{{"vec":[]}}}}}}}}"#
-    )
-}
-
-fn no_resource(address: &str, tag: &str, version: u64) -> Refusal {
-    let message = format!("Resource not found by Address({address}), Struct tag({tag}) and Ledger version({version})");
-    Refusal::not_found("resource_not_found", &message)
 }

@@ -28,6 +28,25 @@ impl Query<'_> {
         Ok(Some(number))
     }
 
+    /// A parameter of any text.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.find(name)
+    }
+
+    /// How many items of a page are wanted: the usual number if the request does not say, and never more than `most`.
+    pub fn limit(&self, usual: u16, most: u16) -> Result<usize, Refusal> {
+        let limit = self.u16("limit")?.unwrap_or(usual);
+        if limit == 0 {
+            return Err(Refusal::invalid("Given limit value (0) must not be zero"));
+        }
+        Ok(usize::from(limit.min(most)))
+    }
+
+    /// The limit of pages of events and of transactions.
+    pub fn page_limit(&self) -> Result<usize, Refusal> {
+        self.limit(25, 100)
+    }
+
     fn find(&self, name: &str) -> Option<String> {
         let pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
         pairs.filter(|(known, _)| *known == name).map(|(_, value)| decoded(value)).next()
@@ -39,8 +58,13 @@ pub fn path_u64(name: &str, text: &str) -> Result<u64, Refusal> {
     text.parse().map_err(|error| unreadable(&format!("path `{name}`: {}", not_u64(text, &error))))
 }
 
-/// An address in a path, padded or not, in any case; as the node writes it: in lower case, without leading zeros.
+/// The account in a path.
 pub fn address(text: &str) -> Result<String, Refusal> {
+    named_address("address", text)
+}
+
+/// An address in a path, padded or not, in any case; as the node writes it: in lower case, without leading zeros.
+pub fn named_address(name: &str, text: &str) -> Result<String, Refusal> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     let wrong = match digits.char_indices().find(|(_, digit)| !digit.is_ascii_hexdigit()) {
         Some((at, digit)) => format!("Hex characters are invalid: Invalid character '{digit}' at position {at}"),
@@ -56,7 +80,7 @@ pub fn address(text: &str) -> Result<String, Refusal> {
         }
     };
     let kind = "failed to parse \"string(Address)\": Invalid account address";
-    Err(unreadable(&format!("path `address`: {kind}: {wrong}")))
+    Err(unreadable(&format!("path `{name}`: {kind}: {wrong}")))
 }
 
 /// `0xADDRESS::module::Struct` in a path, with its address as the node writes it.

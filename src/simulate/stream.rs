@@ -3,7 +3,7 @@
 use super::CONTRACT;
 
 /// One event stream: one `EventHandle` field of a resource of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stream {
     /// A token is offered for sale.
     List,
@@ -57,6 +57,11 @@ impl Stream {
             Self::Offer | Self::AcceptOffer | Self::CancelOffer => "offer::OfferEvents",
             Self::CreateCollection | Self::CreateToken => "creation::CreationEvents",
         }
+    }
+
+    /// The full type of the resource that holds the handle.
+    pub fn holder_tag(self) -> String {
+        format!("{CONTRACT}::{}", self.holder())
     }
 
     /// The full type of the stream's events.

@@ -27,7 +27,7 @@ impl World {
         let maximum = [0, 0, 20, 100, 10_000][self.rng.random_range(0..5)];
         let data = self.render_collection(creator, theme, &name, maximum);
         self.collections.push(Collection { creator, name, theme, minted: 0, maximum, specials: 0 });
-        self.transaction(creator, vec![Event { stream: Stream::CreateCollection, data }])
+        self.transaction(creator, vec![Event::new(Stream::CreateCollection, data)])
     }
 
     /// A name that this creator has not used.
@@ -128,7 +128,7 @@ impl World {
             listings: Vec::new(),
             offers: Vec::new(),
         });
-        Event { stream: Stream::CreateToken, data }
+        Event::new(Stream::CreateToken, data)
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::address;
 use super::event::{Coin, Event};
 use mint::Collection;
 
@@ -128,7 +129,7 @@ impl World {
                     bytes[nibble / 2] &= if nibble % 2 == 0 { 0x0F } else { 0xF0 };
                 }
             }
-            self.accounts.push(trimmed(&bytes).into());
+            self.accounts.push(address::trimmed(&bytes).into());
         }
     }
 
@@ -192,11 +193,4 @@ impl World {
     fn some_of(&mut self, available: u64) -> u64 {
         if available > 1 && self.rng.random_bool(0.6) { self.rng.random_range(1..=available) } else { available }
     }
-}
-
-/// An address as the node writes it: no leading zeros.
-fn trimmed(bytes: &[u8; 32]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    let digits: String = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0F)]).collect();
-    format!("0x{}", digits.trim_start_matches('0'))
 }
