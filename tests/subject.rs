@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use event_worker::chain::{RawEvent, SeqNo};
+use event_worker::chain::{RawEvent, SeqNo, Version};
 use event_worker::market::Market;
 use event_worker::simulate;
 use event_worker::subject::{Config, EventHandle, Nodes, SentTransactions, Subject, SubjectError, TableItem};
@@ -289,7 +289,7 @@ async fn what_a_node_does_not_have_is_missing_as_of_a_ledger() {
     let error = nodes(&url, None, None).table_item(item).await.unwrap_err();
     let SubjectError::Missing { message, ledger } = error else { panic!("{error:?}") };
     assert!(message.contains("Table Item not found"), "{message}");
-    assert_eq!(ledger.version.map(|version| version.get()), Some(77));
+    assert_eq!(ledger.version.map(Version::get), Some(77));
     let path = requests.lock().unwrap()[0].0.path().to_owned();
     assert_eq!(path, format!("/v1/tables/0x{:0>64}/item", "92d2"));
 }

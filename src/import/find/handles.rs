@@ -10,6 +10,9 @@ use super::{Finder, Thing};
 use crate::chain::RawEvent;
 use crate::subject::EventHandle;
 
+pub(super) const COLLECTION_EVENTS: &str = "create_collection_events";
+pub(super) const TOKEN_EVENTS: &str = "create_token_data_events";
+
 /// `0x3::token::CreateCollectionEvent`; the module event that came after it has the same fields.
 #[derive(Deserialize)]
 pub(super) struct CollectionCreated {
@@ -32,7 +35,7 @@ pub(super) struct TokenDataId {
 }
 
 pub(super) async fn collections(finder: &mut Finder) -> Result<(), Failed> {
-    events(finder, "create_collection_events", async |finder, event| {
+    events(finder, COLLECTION_EVENTS, async |finder, event| {
         let Some(created) = read::<CollectionCreated>(finder, event) else { return Ok(false) };
         finder.want(Thing::V1Collection { name: created.collection_name }, Some(event.version)).await
     })
@@ -40,7 +43,7 @@ pub(super) async fn collections(finder: &mut Finder) -> Result<(), Failed> {
 }
 
 pub(super) async fn tokens(finder: &mut Finder) -> Result<(), Failed> {
-    events(finder, "create_token_data_events", async |finder, event| {
+    events(finder, TOKEN_EVENTS, async |finder, event| {
         let Some(TokenCreated { id }) = read(finder, event) else { return Ok(false) };
         if !finder.wants(&id.collection) {
             return Ok(false);
@@ -50,6 +53,10 @@ pub(super) async fn tokens(finder: &mut Finder) -> Result<(), Failed> {
     .await
 }
 
+pub(super) fn handle(finder: &Finder, field: &str) -> EventHandle {
+    EventHandle::new(Arc::clone(&finder.source.nodes), finder.account, COLLECTIONS, field)
+}
+
 /// Walks one of the two handles; `each` tells whether the event's thing is to be read.
 async fn events(
     finder: &mut Finder,
@@ -57,9 +64,8 @@ async fn events(
     each: impl AsyncFn(&mut Finder, &RawEvent) -> Result<bool, Failed>,
 ) -> Result<(), Failed> {
     let source = Arc::clone(&finder.source);
-    let handle = EventHandle::new(Arc::clone(&source.nodes), finder.account, COLLECTIONS, field);
+    let handle = handle(finder, field);
     let total = total(&source, &handle).await?;
-    source.progress.expect(total.get());
     walk(&source, &handle, field, total, async |event| {
         let is_wanted = each(finder, &event).await?;
         match (event.seq_no < total, is_wanted) {

@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use super::Config;
 use super::source::{Failed, Source, Tables};
 use super::summary::{Failures, Kind};
+use super::walk::total;
 use crate::chain::token::{v1_collection_id, v1_token_id, v2_collection};
-use crate::chain::{Address, Version};
+use crate::chain::{Address, SeqNo, Version};
 use crate::subject::Indexer;
 
 /// Something that exists, or did, and whose present state is wanted.
@@ -98,32 +99,47 @@ impl Finder {
 
     /// Finds everything that the sources show. What one source cannot give is a failure; the others are asked all the same.
     pub async fn find(mut self, indexer: Option<&Indexer>) -> Found {
+        // One that is asked for by name needs no event.
+        let collections = self.tables.is_some() && self.config.collection.is_none();
+        let tokens = self.tables.is_some() && self.config.tokens;
+        let transactions = indexer.is_none() && (self.config.tokens || self.config.collection.is_none());
+        self.look_ahead(collections, tokens, transactions).await;
         if let Some(name) = self.config.collection.clone() {
             let done = self.named(&name).await;
             self.note("the collection", done);
         }
-        if self.tables.is_some() {
-            if self.config.collection.is_none() {
-                let done = handles::collections(&mut self).await;
-                self.note("v1 collections", done);
-            }
-            if self.config.tokens {
-                let done = handles::tokens(&mut self).await;
-                self.note("v1 tokens", done);
-            }
+        if collections {
+            let done = handles::collections(&mut self).await;
+            self.note("v1 collections", done);
         }
-        match indexer {
-            Some(indexer) => {
-                let done = indexer::all(&mut self, indexer).await;
-                self.note("what the indexer knows", done);
-            }
-            None if self.config.tokens || self.config.collection.is_none() => {
-                let done = transactions::all(&mut self).await;
-                self.note_transactions(done);
-            }
-            None => {}
+        if tokens {
+            let done = handles::tokens(&mut self).await;
+            self.note("v1 tokens", done);
+        }
+        if transactions {
+            let done = transactions::all(&mut self).await;
+            self.note_transactions(done);
+        }
+        if let Some(indexer) = indexer {
+            let done = indexer::all(&mut self, indexer).await;
+            self.note("what the indexer knows", done);
         }
         self.found
+    }
+
+    /// How much there is to read, for progress only: what cannot be read is told by whoever needs it.
+    async fn look_ahead(&self, collections: bool, tokens: bool, transactions: bool) {
+        let handle = |field| handles::handle(self, field);
+        let expect = |total: Result<SeqNo, Failed>| self.source.progress.expect(total.map_or(0, SeqNo::get));
+        if collections {
+            expect(total(&self.source, &handle(handles::COLLECTION_EVENTS)).await);
+        }
+        if tokens {
+            expect(total(&self.source, &handle(handles::TOKEN_EVENTS)).await);
+        }
+        if transactions {
+            expect(total(&self.source, &transactions::sent(self)).await);
+        }
     }
 
     /// The collection of that name, by both standards: where it must be is known, no history is needed.

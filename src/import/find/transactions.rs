@@ -16,9 +16,8 @@ use crate::subject::SentTransactions;
 
 pub(super) async fn all(finder: &mut Finder) -> Result<(), Failed> {
     let source = Arc::clone(&finder.source);
-    let transactions = SentTransactions::new(Arc::clone(&source.nodes), finder.account);
+    let transactions = sent(finder);
     let total = total(&source, &transactions).await?;
-    source.progress.expect(total.get());
     walk(&source, &transactions, "transaction", total, async |transaction| {
         let found = match things(finder, &transaction) {
             Ok(found) => found,
@@ -35,6 +34,10 @@ pub(super) async fn all(finder: &mut Finder) -> Result<(), Failed> {
         Ok(())
     })
     .await
+}
+
+pub(super) fn sent(finder: &Finder) -> SentTransactions {
+    SentTransactions::new(Arc::clone(&finder.source.nodes), finder.account)
 }
 
 #[derive(Deserialize)]
