@@ -112,6 +112,29 @@ async fn the_transactions_tell_everything() {
 }
 
 #[tokio::test]
+async fn a_guest_mints_into_what_belongs_to_somebody_else() {
+    let served = Served::new(Config { events: 10, ..Config::default() }).await;
+    let mut guests = 0;
+    for transaction in served.all(&format!("/v1/accounts/{CREATOR}/transactions"), 100).await {
+        if !text(&transaction["payload"]["function"]).starts_with(ELSEWHERE) {
+            continue;
+        }
+        let tokens = transaction["changes"].as_array().unwrap();
+        let token = tokens.iter().find(|change| change["data"]["type"] == "0x4::token::Token").unwrap();
+        let collection = text(&token["data"]["data"]["collection"]["inner"]);
+        let resources = served.json(&format!("/v1/accounts/{collection}/resources")).await;
+        let parts = resources.as_array().unwrap();
+        let part = parts.iter().find(|part| part["type"] == "0x4::collection::Collection").unwrap();
+        assert_eq!(part["data"]["creator"], ELSEWHERE);
+        let now = served.json(&format!("/v1/accounts/{}/resource/0x4::token::Token", text(&token["address"]))).await;
+        assert_eq!(now, token["data"]);
+        guests += 1;
+    }
+    assert!(guests > 1);
+    assert!(served.node.created_by(ELSEWHERE).is_empty());
+}
+
+#[tokio::test]
 async fn what_is_written_is_what_a_key_finds() {
     let served = Served::new(Config { events: 10, ..Config::default() }).await;
     let path = format!("/v1/accounts/{CREATOR}/transactions");
