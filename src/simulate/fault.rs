@@ -11,7 +11,7 @@
 //! | `stale` | probability | the answer comes from a node that is some thousands of versions behind |
 //! | `pruned` | version | what is older is gone: 410 in the gateway's words |
 //! | `pruned-500` | version | the same, as older nodes say it: 500 |
-//! | `pruned-empty` | version | the same, as an empty page |
+//! | `pruned-empty` | version | the same, untold: an empty page of events, and what is left of a page of transactions |
 //! | `gap` | sequence number | pages of `list_token_events` leave it out |
 //! | `mistyped` | share | so many events are broken on chain, for good |
 

@@ -94,7 +94,12 @@ impl Asked {
             let value = words.get(at + 2)?;
             Some(value.strip_prefix('$').map_or_else(|| literal(value), |name| body["variables"][name].clone()))
         };
-        let number = |name: &str| argument(name)?.as_u64().and_then(|number| usize::try_from(number).ok());
+        let number = |name: &str, usual: usize| match argument(name) {
+            Some(value) => {
+                value.as_u64().and_then(|number| usize::try_from(number).ok()).ok_or(format!("{name} is no Int"))
+            }
+            None => Ok(usual),
+        };
         let creator = argument("_eq").and_then(|creator| creator.as_str().map(str::to_owned));
         if argument("creator_address").is_none() || argument("order_by").is_none() {
             return Err("expected creator_address, and an order".to_owned());
@@ -106,8 +111,8 @@ impl Asked {
         }
         Ok(Self {
             creator: creator.ok_or("expected variables")?,
-            offset: number("offset").unwrap_or(0),
-            limit: number("limit").unwrap_or(MOST).min(MOST),
+            offset: number("offset", 0)?,
+            limit: number("limit", MOST)?.min(MOST),
             fields,
         })
     }

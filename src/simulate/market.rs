@@ -30,21 +30,27 @@ impl<'a> Member<'a> {
 
     /// The collections that there are by then, with the versions of their creation.
     fn collections(&self, version: u64) -> impl Iterator<Item = (u64, v1::Collection)> {
-        (0..self.told(version).0).map(move |seq_no| {
-            let (created, collection) = self.told_collection(seq_no);
-            (created, self.counted(collection, version))
-        })
+        (0..self.told(version).0).map(|seq_no| self.told_collection(seq_no))
     }
 
     fn tokens(&self, version: u64) -> impl Iterator<Item = (u64, v1::Token)> {
         (0..self.told(version).1).map(|seq_no| self.told_token(seq_no))
     }
 
+    /// The sequence numbers of the tokens in a collection; of that name, if there is one to look for.
+    fn tokens_in(&self, collection: &str, name: Option<&str>, version: u64) -> impl Iterator<Item = u64> {
+        // A quote within a name is escaped, so that this is found nowhere else.
+        let name = name.map(|name| format!("{}}}", Value::from(name))).unwrap_or_default();
+        let id = format!(r#""collection":{},"name":{name}"#, Value::from(collection));
+        let until = usize::try_from(self.told(version).1).unwrap_or(usize::MAX);
+        let all = (0..).zip(&self.account.tokens).take(until);
+        all.filter(move |(_, at)| self.ledger.sound(Stream::CreateToken, **at as usize).contains(&id)).map(|(at, _)| at)
+    }
+
     /// The collection with its tokens counted; where nothing limits them, nobody counts.
-    pub fn counted(&self, mut collection: v1::Collection, version: u64) -> v1::Collection {
+    fn counted(&self, mut collection: v1::Collection, version: u64) -> v1::Collection {
         if collection.maximum > 0 {
-            let of_it = self.tokens(version).filter(|(_, token)| token.collection == collection.name);
-            collection.supply = of_it.count() as u64;
+            collection.supply = self.tokens_in(&collection.name, None, version).count() as u64;
         }
         collection
     }
@@ -112,29 +118,27 @@ impl Creator for Member<'_> {
     }
 
     fn collection(&self, name: &str, version: u64) -> Option<v1::Collection> {
-        self.collections(version).map(|(_, collection)| collection).find(|collection| collection.name == name)
+        let found = self.collections(version).map(|(_, collection)| collection).find(|known| known.name == name)?;
+        Some(self.counted(found, version))
     }
 
     fn token(&self, collection: &str, name: &str, version: u64) -> Option<v1::Token> {
-        let mut tokens = self.tokens(version).map(|(_, token)| token);
-        tokens.find(|token| token.collection == collection && token.name == name)
+        let found = self.tokens_in(collection, Some(name), version).next()?;
+        Some(self.told_token(found).1)
     }
 
     fn created(&self, version: u64) -> Vec<Created> {
-        let collections =
-            self.collections(version).map(|(at, collection)| Created::v1_collection(collection, at, true));
+        let counted = |(at, collection)| Created::v1_collection(self.counted(collection, version), at, true);
+        let collections = self.collections(version).map(counted);
         let tokens = self.tokens(version).map(|(at, token)| Created::v1_token(token, at, true, false));
         collections.chain(tokens).collect()
     }
 
     fn indexed(&self, version: u64, offset: usize, limit: usize) -> Vec<Indexed> {
-        let last = |collection: &v1::Collection, created: u64| {
-            let of_it = self.tokens(version).filter(|(_, token)| token.collection == collection.name);
-            of_it.map(|(at, _)| at).last().unwrap_or(created)
-        };
-        let row = |(created, collection)| {
-            let version = last(&collection, created);
-            Indexed::v1(collection, version)
+        let row = |(created, collection): (u64, v1::Collection)| {
+            let last = self.tokens_in(&collection.name, None, version).last();
+            let changed = last.map_or(created, |token| self.told_token(token).0);
+            Indexed::v1(self.counted(collection, version), changed)
         };
         let mut all: Vec<_> = self.collections(version).map(row).collect();
         all.sort_unstable_by(|one, other| one.id.cmp(&other.id));

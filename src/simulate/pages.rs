@@ -36,6 +36,9 @@ impl View<'_> {
         field: &str,
         query: &Query<'_>,
     ) -> Result<String, Refusal> {
+        // What cannot be read is refused before anything is looked up.
+        query.u64("start")?;
+        query.u16("limit")?;
         let number = self.creation_number(address, tag, field)?;
         self.events_by_number(address, number, query)
     }

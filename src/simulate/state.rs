@@ -1,9 +1,9 @@
 //! Pieces of state, as resources and as what transactions write.
 
 use serde_json::{Value, json};
+use sha3::{Digest, Sha3_256};
 
 use super::address::{self, Address};
-use super::dice;
 
 /// The resource that every account has.
 pub const ACCOUNT: &str = "0x1::account::Account";
@@ -47,10 +47,9 @@ impl Resource {
 
     /// Its change in a transaction.
     pub fn written(&self, holder: &Address) -> Value {
-        let first = holder.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
         json!({
             "address": address::trimmed(holder),
-            "state_key_hash": dice::hash(first, 0x5E7, self.tag.len() as u64),
+            "state_key_hash": state_key(holder, &self.tag),
             "data": self.json(),
             "type": "write_resource",
         })
@@ -63,7 +62,7 @@ impl Item {
         let Self { key_type, value_type, key, value, raw_key, raw_value } = self;
         let data = json!({"key": key, "key_type": key_type, "value": value, "value_type": value_type});
         json!({
-            "state_key_hash": dice::hash(raw_key.len() as u64, 0x7AB, raw_value.len() as u64),
+            "state_key_hash": state_key(handle, &raw_key),
             "handle": address::trimmed(handle),
             "key": raw_key,
             "value": raw_value,
@@ -118,4 +117,9 @@ pub fn event(holder: &Address, number: u64, seq_no: u64, kind: &str, data: &Valu
 /// An event that belongs to no handle.
 pub fn module_event(kind: &str, data: &Value) -> Value {
     event(&[0; 32], 0, 0, kind, data)
+}
+
+/// Names a place in storage.
+fn state_key(holder: &Address, what: &str) -> String {
+    format!("0x{}", hex::encode(Sha3_256::new().chain_update(holder).chain_update(what).finalize()))
 }

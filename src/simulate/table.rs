@@ -17,9 +17,9 @@ struct Wanted {
 impl View<'_> {
     /// `POST /tables/{handle}/item`
     pub fn table_item(&self, handle: &str, body: &[u8], query: &Query<'_>) -> Result<String, Refusal> {
-        let version = self.asked_version(query)?;
         let handle = query::named_address("table_handle", handle)?;
         let wanted = Wanted::read(body)?;
+        let version = self.asked_version(query)?;
         let found = self.find_item(&address::bytes(&handle), &wanted, version)?;
         found.map(|item| item.to_string()).ok_or_else(|| {
             let key = &wanted.key;

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod chronicle;
+mod creators;
 mod faults;
+mod gallery;
 mod http;
+mod indexer;
 mod market;
 
 use std::io::{Read, Write};
@@ -40,12 +44,43 @@ impl Served {
 
     /// None: the connection ended before there was an answer.
     async fn get(&self, path: &str) -> Option<Reply> {
-        let (address, path) = (self.address, path.to_owned());
-        let bytes = tokio::task::spawn_blocking(move || exchange(address, &path)).await.unwrap();
+        self.ask("GET", path, "").await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.ask("POST", path, &body.to_string()).await.unwrap()
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &str) -> Option<Reply> {
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+        let request = format!("{head}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let address = self.address;
+        let bytes = tokio::task::spawn_blocking(move || exchange(address, &request)).await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
         Some(Reply { status, head: head.to_lowercase(), body: body.to_owned() })
+    }
+
+    /// What is there, as JSON.
+    async fn json(&self, path: &str) -> Value {
+        let reply = self.get(path).await.unwrap();
+        assert_eq!(reply.status, 200, "{path}: {}", reply.body);
+        reply.json()
+    }
+
+    /// All items behind a path that is asked with `start`, in pages of so many.
+    async fn all(&self, path: &str, limit: usize) -> Vec<Value> {
+        let mut all = Vec::new();
+        loop {
+            let page = self.json(&format!("{path}?start={}&limit={limit}", all.len())).await;
+            let Value::Array(page) = page else { panic!("{page} is no page") };
+            if page.is_empty() {
+                return all;
+            }
+            assert!(page.len() <= limit);
+            all.extend(page);
+        }
     }
 
     async fn events(&self, field: &str, query: &str) -> Reply {
@@ -56,9 +91,8 @@ impl Served {
 }
 
 /// All that comes back until the connection ends, which may be nothing.
-fn exchange(address: SocketAddr, path: &str) -> Vec<u8> {
+fn exchange(address: SocketAddr, request: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut bytes = Vec::new();
     // A connection that is reset leaves what came before.
