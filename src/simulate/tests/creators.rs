@@ -186,3 +186,23 @@ async fn methods_are_told_apart() {
         assert_eq!((status, code.as_str()), (405, "web_framework_error"), "{method} {path}");
     }
 }
+
+#[test]
+fn keys_and_values_are_stored_as_on_chain() {
+    let token = v1::Token {
+        creator: address::bytes("0xA11"),
+        collection: "c".repeat(200),
+        name: "né".to_owned(),
+        description: String::new(),
+        uri: "u".to_owned(),
+        supply: 2,
+        maximum: u64::MAX,
+        royalty: 5,
+    };
+    let item = token.item();
+    let creator = format!("{:0>64}", "a11");
+    assert_eq!(item.raw_key, format!("0x{creator}c801{}036ec3a9", "63".repeat(200)));
+    let (maximum, numbers) = ("f".repeat(16), "00000000000000000200000000000000");
+    let royalty = format!("05000000000000006400000000000000{creator}");
+    assert_eq!(item.raw_value, format!("0x{maximum}{numbers}0175{royalty}036ec3a900000101010101"));
+}
