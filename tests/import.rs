@@ -363,17 +363,19 @@ fn middle(node: &TestNode) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_indexer_finds_the_collections_instead_of_the_transactions() {
     let database = TestDatabase::create(Backend::Sqlite).await;
-    // Without the history that the account's transactions are in.
     let node = TestNode::start(gallery()).await;
     let indexer = format!("{}/graphql", node.url);
-    let setup = of_gallery(&database, &node).with("--json").with("--no-tokens").with("--indexer").with(&indexer);
-    let ended = setup.to_end().await.expect(0);
+    let setup = of_gallery(&database, &node).with("--json").with("--indexer").with(&indexer);
+    let ended = setup.start_with(&["--no-tokens"]).ended(Duration::from_mins(1)).await.expect(0);
     let created = node.node.created_by(CREATOR);
     let collections: Vec<_> = created.into_iter().filter(|one| one.token.is_none()).collect();
     assert_eq!(tally(&summary(&ended), "collections")[0], collections.len() as u64);
     let mut held = items(&database).await;
     assert!(held.remove("tokens").unwrap().is_empty());
     assert_eq!(found(&held), expected(&collections, &padded(CREATOR)));
+    // With their tokens, the rows are those that the transactions lead to.
+    setup.to_end().await.expect(0);
+    assert_is_gallery(&database, &node, "by the indexer").await;
     // Something else at that address is no indexer.
     let setup = of_gallery(&database, &node).with("--json").with("--indexer").with(&node.url);
     let ended = setup.to_end().await.expect(1);

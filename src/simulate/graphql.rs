@@ -1,17 +1,29 @@
-//! The indexer beside a node, as far as it is asked which collections somebody has created.
+//! The indexer beside a node, as far as it is asked which collections and tokens somebody has created.
 
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::address;
-use super::creator::Indexed;
+use super::creator::{Created, Indexed};
 use super::http::View;
 use super::v1::Table;
 
-/// The only thing that can be asked for.
-const ROOT: &str = "current_collections_v2";
-/// What is known about each.
-const FIELDS: [&str; 14] = [
+/// What can be asked for.
+const COLLECTIONS: &str = "current_collections_v2";
+const TOKENS: &str = "current_token_datas_v2";
+/// What is known about each token.
+const TOKEN_FIELDS: [&str; 7] = [
+    "token_data_id",
+    "token_name",
+    "description",
+    "token_uri",
+    "token_standard",
+    "current_collection",
+    "collection_name",
+];
+/// What is known about each collection.
+const COLLECTION_FIELDS: [&str; 14] = [
     "collection_id",
     "collection_name",
     "creator_address",
@@ -32,6 +44,7 @@ const MOST: usize = 100;
 
 /// What a query asks for.
 struct Asked {
+    root: &'static str,
     creator: String,
     offset: usize,
     limit: usize,
@@ -42,7 +55,7 @@ impl View<'_> {
     /// `POST /graphql`: what cannot be answered is told with status 200, as GraphQL does.
     pub fn graphql(&self, body: &[u8]) -> String {
         match Asked::read(body) {
-            Ok(asked) => json!({"data": {ROOT: self.rows(&asked)}}).to_string(),
+            Ok(asked) => json!({"data": {asked.root: self.rows(&asked)}}).to_string(),
             Err(message) => json!({"errors": [{"message": message}]}).to_string(),
         }
     }
@@ -54,6 +67,9 @@ impl View<'_> {
             return json!([]);
         }
         let Some(creator) = self.creator(&creator) else { return json!([]) };
+        if asked.root == TOKENS {
+            return tokens(creator.created(self.head.version), asked);
+        }
         let rows = creator.indexed(self.head.version, asked.offset, asked.limit);
         rows.iter().map(|row| self.row(row, asked)).collect()
     }
@@ -82,12 +98,41 @@ impl View<'_> {
     }
 }
 
+/// Tokens that are there, by their ids.
+fn tokens(created: Vec<Created>, asked: &Asked) -> Value {
+    let id = |one: &Created, name: &str| {
+        let hash = || Sha256::digest(format!("{}::{}::{name}", asked.creator, one.collection));
+        one.object.clone().unwrap_or_else(|| format!("0x{}", hex::encode(hash())))
+    };
+    let there = created.into_iter().filter(|one| !one.burned);
+    let mut rows: Vec<_> = there.filter_map(|one| Some((id(&one, one.token.as_deref()?), one))).collect();
+    rows.sort_unstable_by(|(id, _), (other, _)| id.cmp(other));
+    let row = |(id, one): (String, Created)| {
+        let all = json!({
+            "token_data_id": id,
+            "token_name": one.token,
+            "description": one.description,
+            "token_uri": one.uri,
+            "token_standard": one.standard,
+            "current_collection": {"collection_name": one.collection},
+        });
+        let fields = asked.fields.iter().filter(|field| *field != "collection_name");
+        Value::from(fields.map(|field| (field.clone(), all[field].clone())).collect::<Map<_, _>>())
+    };
+    rows.into_iter().skip(asked.offset).take(asked.limit).map(row).collect()
+}
+
 impl Asked {
     /// Reads the one kind of query there is, whatever its blanks and the names of its variables.
     fn read(body: &[u8]) -> Result<Self, String> {
         let body: Value = serde_json::from_slice(body).map_err(|error| format!("invalid JSON: {error}"))?;
         let words = words(body["query"].as_str().ok_or("expected a query")?);
-        let root = words.iter().position(|word| word == ROOT).ok_or(format!("only {ROOT} can be asked for"))?;
+        let known = words.iter().zip(0..).find_map(|(word, at)| match word.as_str() {
+            COLLECTIONS => Some((COLLECTIONS, &COLLECTION_FIELDS[..], at)),
+            TOKENS => Some((TOKENS, &TOKEN_FIELDS[..], at)),
+            _ => None,
+        });
+        let (name, known, root) = known.ok_or(format!("only {COLLECTIONS} and {TOKENS} can be asked for"))?;
         let end = words.iter().skip(root).position(|word| word == ")").ok_or("expected arguments")? + root;
         let argument = |name: &str| {
             let at = words[root..end].iter().position(|word| word == name)? + root;
@@ -106,10 +151,11 @@ impl Asked {
         }
         let fields: Vec<String> =
             words[end..].iter().filter(|word| word.starts_with(char::is_alphabetic)).cloned().collect();
-        if let Some(unknown) = fields.iter().find(|field| !FIELDS.contains(&field.as_str())) {
-            return Err(format!("field '{unknown}' not found in type: '{ROOT}'"));
+        if let Some(unknown) = fields.iter().find(|field| !known.contains(&field.as_str())) {
+            return Err(format!("field '{unknown}' not found in type: '{name}'"));
         }
         Ok(Self {
+            root: name,
             creator: creator.ok_or("expected variables")?,
             offset: number("offset", 0)?,
             limit: number("limit", MOST)?.min(MOST),
