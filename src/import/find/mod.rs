@@ -193,7 +193,7 @@ impl Finder {
 
     /// A collection that was asked for by name needs no history; its v2 tokens do, as far as there is any.
     fn note_transactions(&mut self, done: Result<(), Failed>) {
-        const OTHERS: &str = "v2 collections and tokens that others made in this account's name (as with public mints), or that it made in transactions without a sequence number: a node lists only the transactions that an account sent itself; --indexer URL finds such collections";
+        const OTHERS: &str = "v2 collections and tokens made in this account's name by other senders (public mints, resource accounts), or by transactions without a sequence number: a node lists neither; --indexer URL finds them";
         match (done, &self.config.collection) {
             (Err(Failed::Pruned(message)), Some(name)) => {
                 self.found.not_visible.push(format!("v2 tokens of {name:?}: {message}"));
