@@ -15,7 +15,10 @@ use crate::subject::{Ledger, Nodes, SubjectError};
 
 /// How long a node may be away before the import gives up; the first time, a wrong address is the likelier reason.
 const PATIENCE: Duration = Duration::from_mins(1);
-const FIRST_PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const FIRST_PATIENCE: Duration = Duration::from_secs(8);
+
+/// What an answer of an older ledger is waited for with.
+pub(super) const BEHIND: &str = "the node's ledger is older than it was";
 
 /// The resource that holds what a creator made by the first token standard.
 pub(super) const COLLECTIONS: &str = "0x3::token::Collections";
@@ -111,7 +114,11 @@ impl Source {
 
     /// Whether there is anything at `account`.
     pub async fn exists(&self, account: Address) -> Result<bool, Failed> {
-        self.read(async || self.nodes.exists(account).await).await
+        match self.read(async || self.nodes.exists(account).await).await {
+            // Older nodes know accounts only.
+            Err(Failed::Missing(_)) => Ok(false),
+            known => known,
+        }
     }
 
     /// Asks until there is an answer from a ledger that is not older than the import.
@@ -119,6 +126,15 @@ impl Source {
     where
         F: Future<Output = Result<(T, Ledger), SubjectError>>,
     {
+        self.read_since(self.since, ask).await
+    }
+
+    /// Asks until there is an answer from a ledger that has `version`, in which what is asked about was seen.
+    pub async fn read_since<T, F>(&self, version: Version, ask: impl Fn() -> F) -> Result<T, Failed>
+    where
+        F: Future<Output = Result<(T, Ledger), SubjectError>>,
+    {
+        let since = version.max(self.since);
         let mut patience = self.patience();
         loop {
             let asked = self.cancel.run_until_cancelled(ask()).await.ok_or(Failed::Cancelled)?;
@@ -131,8 +147,8 @@ impl Source {
                 }
             };
             self.check_chain(ledger)?;
-            if self.is_old(ledger) {
-                patience.wait("the node's ledger is older than it was").await?;
+            if ledger.version.is_some_and(|version| version < since) {
+                patience.wait(BEHIND).await?;
                 continue;
             }
             patience.end();
@@ -140,9 +156,14 @@ impl Source {
         }
     }
 
-    /// Waiting for one answer.
+    /// Waiting for answers of the nodes.
     pub fn patience(&self) -> Patience<'_> {
-        Patience { source: self, backoff: Backoff::default(), since: Instant::now(), waited: false }
+        self.patience_with("NODE_URL", self.patience)
+    }
+
+    /// Waiting for answers of whatever `setting` names, not for longer than `longest`.
+    pub fn patience_with(&self, setting: &'static str, longest: Duration) -> Patience<'_> {
+        Patience { source: self, setting, longest, backoff: Backoff::default(), since: None }
     }
 
     pub fn check_chain(&self, ledger: Ledger) -> Result<(), Failed> {
@@ -154,18 +175,16 @@ impl Source {
             Some(_) | None => Ok(()),
         }
     }
-
-    pub fn is_old(&self, ledger: Ledger) -> bool {
-        ledger.version.is_some_and(|version| version < self.since)
-    }
 }
 
 /// What may pass is waited for, but not for ever.
 pub(super) struct Patience<'a> {
     source: &'a Source,
+    setting: &'static str,
+    longest: Duration,
     backoff: Backoff,
-    since: Instant,
-    waited: bool,
+    /// The first failure since the last answer.
+    since: Option<Instant>,
 }
 
 impl Patience<'_> {
@@ -173,15 +192,20 @@ impl Patience<'_> {
     pub async fn meet(&mut self, error: SubjectError) -> Result<(), Failed> {
         match error {
             SubjectError::Throttled { message, pause } => {
-                self.told(&message);
+                self.source.progress.waits(Some(&message));
                 self.pause(tokio::time::sleep(pause)).await?;
                 // Not all readers in the same instant.
                 Backoff::default().wait(&self.source.cancel).await;
                 // Who asks for fewer requests is there.
-                self.since = Instant::now();
+                self.since = Some(Instant::now());
                 Ok(())
             }
             SubjectError::Unreachable(message) => self.wait(&message).await,
+            // Only what is in the archive is lost.
+            SubjectError::ArchiveUnreachable(message) => self.wait(&message).await.map_err(|failed| match failed {
+                Failed::GaveUp(_) => Failed::Pruned(message),
+                other => other,
+            }),
             SubjectError::Pruned(message) => Err(Failed::Pruned(message)),
             SubjectError::Missing { message, .. } => Err(Failed::Missing(message)),
             SubjectError::TooLong(message) | SubjectError::Refused(message) => Err(Failed::Refused(message)),
@@ -190,35 +214,27 @@ impl Patience<'_> {
 
     /// Waits a little, unless it has been waited for long enough.
     pub async fn wait(&mut self, cause: &str) -> Result<(), Failed> {
-        if self.since.elapsed() > self.source.patience {
-            return Err(Failed::GaveUp(format!(
-                "{cause}; given up after {} s: check NODE_URL",
-                self.source.patience.as_secs()
-            )));
+        if self.lasts() > self.longest {
+            let seconds = self.longest.as_secs();
+            return Err(Failed::GaveUp(format!("{cause}; given up after {seconds} s: check {}", self.setting)));
         }
-        self.told(cause);
+        self.since.get_or_insert_with(Instant::now);
+        self.source.progress.waits(Some(cause));
         self.backoff.wait(&self.source.cancel).await;
         if self.source.cancel.is_cancelled() { Err(Failed::Cancelled) } else { Ok(()) }
     }
 
-    /// How long it has been waited for.
+    /// How long there has been no answer.
     pub fn lasts(&self) -> Duration {
-        self.since.elapsed()
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// There is an answer: the next one is waited for anew.
     pub fn end(&mut self) {
-        if self.waited {
+        if self.since.take().is_some() {
             self.source.progress.waits(None);
-            self.waited = false;
             self.backoff.reset();
         }
-        self.since = Instant::now();
-    }
-
-    fn told(&mut self, cause: &str) {
-        self.waited = true;
-        self.source.progress.waits(Some(cause));
     }
 
     async fn pause(&self, pause: impl Future<Output = ()>) -> Result<(), Failed> {

@@ -364,7 +364,9 @@ impl<S: Subject> Feed<S> {
 
     async fn meet(&mut self, error: SubjectError, cancel: &CancellationToken) -> Step {
         match error {
-            SubjectError::Unreachable(message) => self.wait(Cause::NodeUnreachable, &message, cancel).await,
+            SubjectError::Unreachable(message) | SubjectError::ArchiveUnreachable(message) => {
+                self.wait(Cause::NodeUnreachable, &message, cancel).await
+            }
             SubjectError::Throttled { message, pause } => {
                 self.lane.idle();
                 self.board.waits(self.index, Cause::Throttled, &message);

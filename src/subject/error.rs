@@ -18,6 +18,9 @@ pub enum SubjectError {
     /// No answer, or none that makes sense, this time.
     #[error("{0}")]
     Unreachable(String),
+    /// The history asked for is in an archive, which gave no answer this time.
+    #[error("{0}")]
+    ArchiveUnreachable(String),
     /// The history asked for is no longer there.
     #[error("{0}")]
     Pruned(String),

@@ -127,7 +127,11 @@ impl Nodes {
             }
             match self.ask_one(node, question, &read).await {
                 Ok(answered) => return Ok(answered),
-                Err(error @ (SubjectError::Unreachable(_) | SubjectError::Throttled { .. })) => passing = Some(error),
+                Err(
+                    error @ (SubjectError::Unreachable(_)
+                    | SubjectError::ArchiveUnreachable(_)
+                    | SubjectError::Throttled { .. }),
+                ) => passing = Some(error),
                 Err(
                     error @ (SubjectError::Pruned(_)
                     | SubjectError::Missing { .. }
@@ -193,7 +197,7 @@ impl Nodes {
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
         match &self.archive {
-            None => Err(SubjectError::Pruned("no archive is set".to_owned())),
+            None => Err(SubjectError::Pruned("no archive is set, and the nodes no longer have it".to_owned())),
             Some(archive) => self.read_archive(archive, question, "history is pruned", read).await,
         }
     }
@@ -223,14 +227,16 @@ impl Nodes {
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
         let answer = self.request(archive, question, None).await.map_err(|error| match error {
-            SubjectError::Unreachable(message) => SubjectError::Unreachable(format!("{pruned}; the archive {message}")),
+            SubjectError::Unreachable(message) => {
+                SubjectError::ArchiveUnreachable(format!("{pruned}; the archive {message}"))
+            }
             other => other,
         })?;
         let Some(failed) = answer.failure() else { return self.accept(archive, &answer, 0, &read) };
         let message = format!("{pruned}; the archive {}", self.said(archive, &failed));
         Err(match failed.failure {
             Failure::Throttled(asked) => SubjectError::Throttled { message, pause: asked.unwrap_or(FIRST_PAUSE) },
-            Failure::Unreachable => SubjectError::Unreachable(message),
+            Failure::Unreachable => SubjectError::ArchiveUnreachable(message),
             Failure::Missing => SubjectError::Missing { message, ledger: answer.ledger() },
             Failure::Pruned(_) | Failure::Refused => SubjectError::Pruned(message),
         })

@@ -37,7 +37,7 @@ pub(super) struct TokenDataId {
 pub(super) async fn collections(finder: &mut Finder) -> Result<(), Failed> {
     events(finder, COLLECTION_EVENTS, async |finder, event| {
         let Some(created) = read::<CollectionCreated>(finder, event) else { return Ok(false) };
-        finder.want(Thing::V1Collection { name: created.collection_name }, Some(event.version)).await
+        finder.want(Thing::V1Collection { name: created.collection_name }, event.version, true).await
     })
     .await
 }
@@ -48,7 +48,7 @@ pub(super) async fn tokens(finder: &mut Finder) -> Result<(), Failed> {
         if !finder.wants(&id.collection) {
             return Ok(false);
         }
-        finder.want(Thing::V1Token { collection: id.collection, name: id.name }, Some(event.version)).await
+        finder.want(Thing::V1Token { collection: id.collection, name: id.name }, event.version, true).await
     })
     .await
 }
@@ -68,7 +68,7 @@ async fn events(
     let total = total(&source, &handle).await?;
     walk(&source, &handle, field, total, async |event| {
         let is_wanted = each(finder, &event).await?;
-        match (event.seq_no < total, is_wanted) {
+        match (event.seq_no < total.events, is_wanted) {
             (true, true) | (false, false) => {}
             // Nothing will come of it.
             (true, false) => source.progress.step(1),

@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::super::source::Failed;
+use super::super::source::{FIRST_PATIENCE, Failed};
 use super::{Finder, Thing};
-use crate::chain::Address;
+use crate::chain::{Address, Version};
 use crate::subject::{Indexer, SubjectError};
 
 pub(super) async fn all(finder: &mut Finder, indexer: &Indexer) -> Result<(), Failed> {
@@ -31,7 +31,10 @@ pub(super) async fn all(finder: &mut Finder, indexer: &Indexer) -> Result<(), Fa
         |row| {
             let collection = row.current_collection.collection_name;
             let v1 = Thing::V1Token { collection: collection.clone(), name: row.token_name };
-            (collection, row.token_standard, row.token_data_id, v1, |object| Thing::V2Token { object })
+            (collection, row.token_standard, row.token_data_id, v1, |object| Thing::V2Token {
+                object,
+                collection: None,
+            })
         },
     )
     .await
@@ -46,13 +49,14 @@ where
     F: Future<Output = Result<Vec<T>, SubjectError>>,
 {
     let source = Arc::clone(&finder.source);
-    let mut patience = source.patience();
+    // What was found elsewhere is read all the same.
+    let mut patience = source.patience_with("--indexer", FIRST_PATIENCE);
     let mut offset = 0;
     loop {
         let page = match source.cancel.run_until_cancelled(ask(offset)).await.ok_or(Failed::Cancelled)? {
             Ok(page) => page,
             Err(error) => {
-                patience.meet(error).await?;
+                patience.meet(error).await.map_err(|failed| Failed::Refused(failed.reason()))?;
                 continue;
             }
         };
@@ -66,8 +70,8 @@ where
                 continue;
             }
             match (standard.as_str(), id.parse()) {
-                ("v1", _) => finder.want_more(v1, None).await?,
-                ("v2", Ok(object)) => finder.want_more(v2(object), None).await?,
+                ("v1", _) => finder.want_more(v1, Version::default(), false).await?,
+                ("v2", Ok(object)) => finder.want_more(v2(object), Version::default(), false).await?,
                 _ => finder.found.failures.add(
                     format!("the indexer's {id:?} of collection {collection:?}"),
                     format!("its token_standard is {standard:?}: expected v1, or v2 and an address as id"),

@@ -13,10 +13,9 @@ use tokio::sync::mpsc;
 use super::Config;
 use super::source::{Failed, Source, Tables};
 use super::summary::{Failures, Kind};
-use super::walk::total;
 use crate::chain::token::{v1_collection_id, v1_token_id, v2_collection};
-use crate::chain::{Address, SeqNo, Version};
-use crate::subject::Indexer;
+use crate::chain::{Address, Version};
+use crate::subject::{Counter, Indexer, Subject};
 
 /// Something that exists, or did, and whose present state is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,15 +24,28 @@ pub(super) struct Wanted {
     /// Whether it is only looked for, by its name: nothing says that it ever was.
     pub is_guess: bool,
     /// When it was created, if that is known.
-    pub version: Option<Version>,
+    pub created: Option<Version>,
+    /// The version in which it was seen: a ledger without it says nothing.
+    pub seen: Version,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Thing {
-    V1Collection { name: String },
-    V1Token { collection: String, name: String },
-    V2Collection { object: Address },
-    V2Token { object: Address },
+    V1Collection {
+        name: String,
+    },
+    V1Token {
+        collection: String,
+        name: String,
+    },
+    V2Collection {
+        object: Address,
+    },
+    V2Token {
+        object: Address,
+        /// Its collection, where that is known: it may be somebody else's.
+        collection: Option<Address>,
+    },
 }
 
 /// What finding has to say at its end.
@@ -50,7 +62,7 @@ pub(super) struct Finder {
     tables: Option<Tables>,
     source: Arc<Source>,
     wanted: mpsc::Sender<Wanted>,
-    /// Ids, as bytes: the only thing that grows with the account.
+    /// Ids, as bytes: what grows with the account.
     seen: HashSet<[u8; 32]>,
     found: Found,
 }
@@ -62,7 +74,7 @@ impl fmt::Display for Thing {
             Self::V1Collection { name } => write!(f, "collection {name:?}"),
             Self::V1Token { collection, name } => write!(f, "token {name:?} of collection {collection:?}"),
             Self::V2Collection { object } => write!(f, "collection {object}"),
-            Self::V2Token { object } => write!(f, "token {object}"),
+            Self::V2Token { object, .. } => write!(f, "token {object}"),
         }
     }
 }
@@ -80,7 +92,7 @@ impl Thing {
         match self {
             Self::V1Collection { name } => v1_collection_id(creator, name),
             Self::V1Token { collection, name } => v1_token_id(creator, collection, name),
-            Self::V2Collection { object } | Self::V2Token { object } => object.to_string(),
+            Self::V2Collection { object } | Self::V2Token { object, .. } => object.to_string(),
         }
     }
 }
@@ -129,16 +141,16 @@ impl Finder {
 
     /// How much there is to read, for progress only: what cannot be read is told by whoever needs it.
     async fn look_ahead(&self, collections: bool, tokens: bool, transactions: bool) {
-        let handle = |field| handles::handle(self, field);
-        let expect = |total: Result<SeqNo, Failed>| self.source.progress.expect(total.map_or(0, SeqNo::get));
+        let expect =
+            |counter: Result<Counter, _>| self.source.progress.expect(counter.map_or(0, |told| told.next.get()));
         if collections {
-            expect(total(&self.source, &handle(handles::COLLECTION_EVENTS)).await);
+            expect(handles::handle(self, handles::COLLECTION_EVENTS).counter().await);
         }
         if tokens {
-            expect(total(&self.source, &handle(handles::TOKEN_EVENTS)).await);
+            expect(handles::handle(self, handles::TOKEN_EVENTS).counter().await);
         }
         if transactions {
-            expect(total(&self.source, &transactions::sent(self)).await);
+            expect(transactions::sent(self).counter().await);
         }
     }
 
@@ -146,17 +158,17 @@ impl Finder {
     async fn named(&mut self, name: &str) -> Result<(), Failed> {
         if self.tables.is_some() {
             let thing = Thing::V1Collection { name: name.to_owned() };
-            self.send(Wanted { thing, is_guess: true, version: None }).await?;
+            self.send(Wanted { thing, is_guess: true, created: None, seen: Version::default() }).await?;
         }
         let thing = Thing::V2Collection { object: v2_collection(&self.account, name) };
-        self.send(Wanted { thing, is_guess: true, version: None }).await?;
+        self.send(Wanted { thing, is_guess: true, created: None, seen: Version::default() }).await?;
         self.source.progress.expect(1 + u64::from(self.tables.is_some()));
         Ok(())
     }
 
-    /// Sends `thing` to be read, unless it has been; tells whether it was sent.
-    async fn want(&mut self, thing: Thing, version: Option<Version>) -> Result<bool, Failed> {
-        self.send(Wanted { thing, is_guess: false, version }).await
+    /// Sends `thing`, seen in that version, to be read, unless it has been; tells whether it was sent.
+    async fn want(&mut self, thing: Thing, seen: Version, is_new: bool) -> Result<bool, Failed> {
+        self.send(Wanted { thing, is_guess: false, created: is_new.then_some(seen), seen }).await
     }
 
     async fn send(&mut self, wanted: Wanted) -> Result<bool, Failed> {
@@ -168,8 +180,8 @@ impl Finder {
     }
 
     /// Sends what nobody has counted before.
-    async fn want_more(&mut self, thing: Thing, version: Option<Version>) -> Result<(), Failed> {
-        let sent = self.want(thing, version).await?;
+    async fn want_more(&mut self, thing: Thing, seen: Version, is_new: bool) -> Result<(), Failed> {
+        let sent = self.want(thing, seen, is_new).await?;
         self.source.progress.expect(u64::from(sent));
         Ok(())
     }

@@ -28,7 +28,7 @@ pub(super) async fn all(finder: &mut Finder) -> Result<(), Failed> {
             }
         };
         for (thing, is_new) in found {
-            finder.want_more(thing, is_new.then_some(transaction.version)).await?;
+            finder.want_more(thing, transaction.version, is_new).await?;
         }
         source.progress.step(1);
         Ok(())
@@ -117,7 +117,7 @@ fn things(finder: &Finder, transaction: &RawEvent) -> Result<Vec<(Thing, bool)>,
     }
     for change in &transaction.changes {
         let Some(thing) = of_change(finder, change)? else { continue };
-        let is_new = matches!(&thing, Thing::V2Token { object } if minted.contains(object));
+        let is_new = matches!(&thing, Thing::V2Token { object, .. } if minted.contains(object));
         things.push((thing, is_new));
     }
     Ok(things)
@@ -172,7 +172,9 @@ fn of_change(finder: &Finder, change: &Change) -> Result<Option<Thing>, String> 
         "0x4::token::Token" if finder.config.tokens => {
             let parent = address(&parsed::<V2Token>(resource.data)?.collection.inner)?;
             let named = finder.config.collection.as_ref().map(|name| v2_collection(&finder.account, name));
-            named.is_none_or(|named| named == parent).then_some(Thing::V2Token { object: object()? })
+            named
+                .is_none_or(|named| named == parent)
+                .then_some(Thing::V2Token { object: object()?, collection: Some(parent) })
         }
         _ => None,
     })

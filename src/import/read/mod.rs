@@ -14,6 +14,7 @@ use super::source::{Failed, Source, Tables};
 use super::summary::Kind;
 use crate::chain::{Address, Amount};
 use crate::state::{ImportedCollection, ImportedToken};
+use crate::telemetry::table::shortened;
 
 /// The answer for one thing.
 #[derive(Debug)]
@@ -49,10 +50,10 @@ impl Reader {
     /// Reads the present state of `wanted`. An `Err` tells that nothing can be read any more.
     pub async fn read(&self, wanted: Wanted) -> Result<Read, Failed> {
         let read = match &wanted.thing {
-            Thing::V1Collection { name } => v1::collection(self, name, wanted.version).await,
-            Thing::V1Token { collection, name } => v1::token(self, collection, name, wanted.version).await,
-            Thing::V2Collection { object } => v2::collection(self, *object).await,
-            Thing::V2Token { object } => v2::token(self, *object, wanted.version).await,
+            Thing::V1Collection { name } => v1::collection(self, name, &wanted).await,
+            Thing::V1Token { collection, name } => v1::token(self, collection, name, &wanted).await,
+            Thing::V2Collection { object } => v2::collection(self, *object, &wanted).await,
+            Thing::V2Token { object, collection } => v2::token(self, *object, *collection, &wanted).await,
         };
         match read {
             Ok(read) => Ok(read),
@@ -71,14 +72,21 @@ impl Reader {
     }
 }
 
+/// Characters of an answer that a message shows.
+const SHOWN: usize = 200;
+
 /// A field of what the node answered; what is not as it should be is told with its name.
 fn field<'a>(value: &'a Value, name: &str) -> Result<&'a Value, Failed> {
-    value.get(name).ok_or_else(|| Failed::Refused(format!("the node's answer has no {name}: {value}")))
+    let missing =
+        || Failed::Refused(format!("the node's answer has no {name}: {}", shortened(&value.to_string(), SHOWN)));
+    value.get(name).ok_or_else(missing)
 }
 
 fn text(value: &Value, name: &str) -> Result<String, Failed> {
-    let wrong = || Failed::Refused(format!("expected a text as {name}, found {}", value[name]));
-    field(value, name)?.as_str().map(str::to_owned).ok_or_else(wrong)
+    let found = field(value, name)?;
+    let wrong =
+        || Failed::Refused(format!("expected a text as {name}, found {}", shortened(&found.to_string(), SHOWN)));
+    found.as_str().map(str::to_owned).ok_or_else(wrong)
 }
 
 fn number(value: &Value, name: &str) -> Result<Amount, Failed> {

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Failed, Read, Reader, address, field, metadata, number, royalty, text};
+use super::{Failed, Read, Reader, Wanted, address, field, metadata, number, royalty, text};
 use crate::chain::token::{v1_collection_id, v1_token_id};
-use crate::chain::{Address, Amount, Version};
+use crate::chain::{Address, Amount};
 use crate::market::Standard;
 use crate::state::{ImportedCollection, ImportedToken};
 use crate::subject::TableItem;
@@ -12,9 +12,9 @@ use crate::subject::TableItem;
 /// What a node writes where a text on chain is not UTF-8: nothing can be asked for by such a name.
 const NOT_UTF8: &str = "Unparsable utf-8 ";
 
-pub(super) async fn collection(reader: &Reader, name: &str, version: Option<Version>) -> Result<Read, Failed> {
+pub(super) async fn collection(reader: &Reader, name: &str, wanted: &Wanted) -> Result<Read, Failed> {
     must_be_text(name)?;
-    let data = item(reader, "0x1::string::String", "0x3::token::CollectionData", &json!(name)).await?;
+    let data = item(reader, wanted, "0x1::string::String", "0x3::token::CollectionData", &json!(name)).await?;
     let (supply, maximum) = counts(&data)?;
     Ok(Read::Collection(Box::new(ImportedCollection {
         collection_id: v1_collection_id(&reader.account, name),
@@ -26,20 +26,15 @@ pub(super) async fn collection(reader: &Reader, name: &str, version: Option<Vers
         supply,
         maximum: Some(maximum),
         metadata: metadata([("mutability", field(&data, "mutability_config")?.clone())]),
-        created_version: version,
+        created_version: wanted.created,
     })))
 }
 
-pub(super) async fn token(
-    reader: &Reader,
-    collection: &str,
-    name: &str,
-    version: Option<Version>,
-) -> Result<Read, Failed> {
+pub(super) async fn token(reader: &Reader, collection: &str, name: &str, wanted: &Wanted) -> Result<Read, Failed> {
     must_be_text(collection)?;
     must_be_text(name)?;
     let key = json!({ "creator": reader.account.to_string(), "collection": collection, "name": name });
-    let data = item(reader, "0x3::token::TokenDataId", "0x3::token::TokenData", &key).await?;
+    let data = item(reader, wanted, "0x3::token::TokenDataId", "0x3::token::TokenData", &key).await?;
     let (supply, maximum) = counts(&data)?;
     let told = field(&data, "royalty")?;
     let royalty = royalty(
@@ -63,16 +58,22 @@ pub(super) async fn token(
             ("largest_property_version", field(&data, "largest_property_version")?.clone()),
             ("properties", data.pointer("/default_properties/map/data").cloned().unwrap_or_default()),
         ]),
-        created_version: version,
+        created_version: wanted.created,
     })))
 }
 
-async fn item(reader: &Reader, key_type: &str, value_type: &str, key: &Value) -> Result<Value, Failed> {
+async fn item(
+    reader: &Reader,
+    wanted: &Wanted,
+    key_type: &str,
+    value_type: &str,
+    key: &Value,
+) -> Result<Value, Failed> {
     let tables = reader.tables.as_ref();
     let tables = tables.ok_or_else(|| Failed::Refused("created while it was imported: run it again".to_owned()))?;
     let table: Address = if value_type.ends_with("TokenData") { tables.token_data } else { tables.collection_data };
     let item = TableItem { table, key_type, value_type, key };
-    reader.source.read(async || reader.source.nodes.table_item(item).await).await
+    reader.source.read_since(wanted.seen, async || reader.source.nodes.table_item(item).await).await
 }
 
 /// Supply and maximum. With no maximum (0) the framework does not count: its "0" is no supply.

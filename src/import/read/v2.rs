@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Failed, Read, Reader, address, field, number, royalty, text};
-use crate::chain::{Address, Amount, Version};
+use super::{Failed, Read, Reader, Wanted, address, field, number, royalty, text};
+use crate::chain::{Address, Amount};
 use crate::market::Standard;
 use crate::state::{ImportedCollection, ImportedToken};
 use crate::subject::Resource;
@@ -11,8 +11,8 @@ use crate::subject::Resource;
 /// `max_value` of a count without a limit.
 const NO_LIMIT: Amount = Amount::MAX_COUNT;
 
-pub(super) async fn collection(reader: &Reader, object: Address) -> Result<Read, Failed> {
-    let resources = resources(reader, object).await?;
+pub(super) async fn collection(reader: &Reader, object: Address, wanted: &Wanted) -> Result<Read, Failed> {
+    let resources = resources(reader, object, wanted).await?;
     let Some(data) = find(&resources, "0x4::collection::Collection") else { return Err(gone(object)) };
     let cell = reader.collection_cell(object);
     if address(data, "creator")? != reader.account {
@@ -43,11 +43,22 @@ pub(super) async fn collection(reader: &Reader, object: Address) -> Result<Read,
     })))
 }
 
-pub(super) async fn token(reader: &Reader, object: Address, version: Option<Version>) -> Result<Read, Failed> {
-    let resources = resources(reader, object).await?;
+/// A token of a collection that is somebody else's is nobody's business, burned or not.
+pub(super) async fn token(
+    reader: &Reader,
+    object: Address,
+    collection: Option<Address>,
+    wanted: &Wanted,
+) -> Result<Read, Failed> {
+    if let Some(collection) = collection
+        && name_if_ours(reader, collection, wanted).await?.is_none()
+    {
+        return Ok(Read::NotOurs);
+    }
+    let resources = resources(reader, object, wanted).await?;
     let Some(data) = find(&resources, "0x4::token::Token") else { return Err(gone(object)) };
     let parent = address(field(data, "collection")?, "inner")?;
-    let Some(collection_name) = name_if_ours(reader, parent).await? else { return Ok(Read::NotOurs) };
+    let Some(collection_name) = name_if_ours(reader, parent, wanted).await? else { return Ok(Read::NotOurs) };
     // Newer tokens keep name and index apart, and leave `name` empty.
     let identifiers = find(&resources, "0x4::token::TokenIdentifiers");
     let name = match (text(data, "name")?, identifiers) {
@@ -65,25 +76,27 @@ pub(super) async fn token(reader: &Reader, object: Address, version: Option<Vers
         supply: None,
         maximum: None,
         metadata: common_metadata(&resources)?,
-        created_version: version,
+        created_version: wanted.created,
     })))
 }
 
-/// The name of a collection, if the account is its creator. Asked once for each.
-async fn name_if_ours(reader: &Reader, collection: Address) -> Result<Option<String>, Failed> {
+/// The name of a collection, if it is there and the account is its creator. Asked once for each.
+async fn name_if_ours(reader: &Reader, collection: Address, wanted: &Wanted) -> Result<Option<String>, Failed> {
     let cell = reader.collection_cell(collection);
     let asking = async || {
-        let resources = resources(reader, collection).await?;
-        let data = find(&resources, "0x4::collection::Collection");
-        let data = data.ok_or_else(|| Failed::Refused(format!("its collection {collection} does not exist")))?;
+        let resources = match resources(reader, collection, wanted).await {
+            Err(Failed::Missing(_)) => vec![],
+            known => known?,
+        };
+        let Some(data) = find(&resources, "0x4::collection::Collection") else { return Ok(None) };
         let is_ours = address(data, "creator")? == reader.account;
         Ok(if is_ours { Some(text(data, "name")?) } else { None })
     };
     cell.get_or_try_init(asking).await.cloned()
 }
 
-async fn resources(reader: &Reader, object: Address) -> Result<Vec<Resource>, Failed> {
-    reader.source.read(async || reader.source.nodes.resources(object).await).await
+async fn resources(reader: &Reader, object: Address, wanted: &Wanted) -> Result<Vec<Resource>, Failed> {
+    reader.source.read_since(wanted.seen, async || reader.source.nodes.resources(object).await).await
 }
 
 fn find<'a>(resources: &'a [Resource], kind: &str) -> Option<&'a Value> {
