@@ -335,6 +335,16 @@ where
     text.trim().parse().map_err(|error| SettingError { setting, value: text.to_owned(), remedy: format!("{error}") })
 }
 
+/// The address of a GraphQL indexer.
+pub fn indexer_url(text: &str) -> Result<NodeUrl> {
+    const EXPECTED: &str = "expected a GraphQL address, like https://api.testnet.aptoslabs.com/v1/graphql";
+    text.parse().map_err(|error: String| {
+        let reason = error.split("; expected").next().filter(|reason| !reason.starts_with("expected"));
+        let remedy = reason.map_or_else(|| EXPECTED.to_owned(), |reason| format!("{reason}; {EXPECTED}"));
+        SettingError { setting: "--indexer", value: without_password(text), remedy }
+    })
+}
+
 fn node_url(setting: &'static str, text: &str) -> Result<NodeUrl> {
     text.parse().map_err(|remedy| SettingError { setting, value: without_password(text), remedy })
 }

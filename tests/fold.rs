@@ -267,26 +267,40 @@ fn unchanged_rows_are_no_changes() {
     assert_eq!((again.rows.collections.len(), again.rows.tokens.len(), again.rows.offers.len()), (0, 0, 1));
 }
 
-/// What was imported is newer than any event can tell: events fill only what is missing.
+/// What was imported is newer than any event can tell; the other columns follow the newest event, in any order.
 #[test]
 fn events_leave_imported_columns_alone() {
     let toy = Toy::new();
     let mut rows = toy.fold(&[("mint", ""), ("collect", "")]);
     for token in rows.tokens.values_mut() {
-        token.imported = true;
+        token.imported.description = true;
         token.description = Some("imported".to_owned());
     }
     for collection in rows.collections.values_mut() {
-        collection.imported = true;
+        collection.imported.description = true;
         collection.description = Some("imported".to_owned());
-        collection.maximum = None;
     }
-    let told = r#""text": "told", "n": "5""#;
-    let (mint, collect) = (toy.event("mint", 9, 9, told), toy.event("collect", 9, 9, told));
-    let then = fold::fold(&[&mint, &collect], &rows, &[]).rows;
-    let token = then.tokens.values().next().unwrap();
-    assert_eq!((token.description.as_deref(), token.created_version), (Some("imported"), Version::new(9)));
-    let collection = then.collections.values().find(|collection| collection.name.is_some()).unwrap();
-    assert_eq!(collection.description.as_deref(), Some("imported"));
-    assert_eq!(collection.maximum.map(|maximum| maximum.0), Some(5), "nobody had said it");
+    let told = |n| format!(r#""text": "told", "n": "{n}""#);
+    let events = [
+        toy.event("mint", 9, 9, &told(5)),
+        toy.event("collect", 9, 9, &told(5)),
+        toy.event("collect", 10, 10, &told(3)),
+    ];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+        let mut rows = rows.clone();
+        for index in order {
+            let then = fold::fold(&[&events[index]], &rows, &[]).rows;
+            rows.tokens.extend(then.tokens);
+            rows.collections.extend(then.collections);
+        }
+        let token = rows.tokens.values().next().unwrap();
+        assert_eq!((token.description.as_deref(), token.created_version), (Some("imported"), Version::new(9)));
+        let collection = rows.collections.values().find(|collection| collection.name.is_some()).unwrap();
+        assert_eq!(collection.description.as_deref(), Some("imported"));
+        assert_eq!(
+            collection.maximum.map(|maximum| maximum.0),
+            Some(3),
+            "what the newest says, in the order {order:?}"
+        );
+    }
 }

@@ -391,7 +391,11 @@ async fn what_cannot_be_is_refused_with_the_remedy() {
         (vec![], vec!["--account"]),
         (vec!["--account", "0xzz"], vec!["--account", "0xzz", "expected an address"]),
         (vec!["--account", "0x1", "--parallel", "0"], vec!["--parallel 0", "1 to 256"]),
-        (vec!["--account", "0x1", "--indexer", "x"], vec!["--indexer x", "GraphQL"]),
+        (vec!["--account", "0x1", "--indexer", "x"], vec!["--indexer=x", "GraphQL"]),
+        (
+            vec!["--account", "0x1", "--indexer", "http://u:secret@h/graphql?key=abc"],
+            vec!["--indexer=http://u:***@h/graphql:", "a query", "GraphQL"],
+        ),
         (vec!["--from-json", "missing.json"], vec!["missing.json", "cannot be read"]),
         (vec!["--from-json", "object.json"], vec!["object.json", "expected a list", "an object"]),
         (vec!["--from-json", "broken.json"], vec!["broken.json", "not JSON", "line 1"]),

@@ -244,7 +244,7 @@ async fn real_answers_are_read() {
     // It names an archive that cannot be reached from here: then the pruned start is what is told.
     let (url, _) = answering(410, &[], &gone.replace("https://archive", "http://127.0.0.1:1/archive")).await;
     let error = handle(nodes(&url, None, Some("http://127.0.0.1:1/v1"))).page(SeqNo::ZERO).await.unwrap_err();
-    assert!(matches!(&error, SubjectError::Unreachable(said) if said.contains("has been pruned")), "{error:?}");
+    assert!(matches!(&error, SubjectError::ArchiveUnreachable(said) if said.contains("has been pruned")), "{error:?}");
 }
 
 fn transaction(seq_no: u64) -> String {

@@ -33,9 +33,9 @@ impl MigrationTrait for Migration {
 }
 
 fn added(c: &Columns) -> [(&'static str, ColumnDef); 5] {
-    let imported = || ColumnDef::new("imported").boolean().not_null().default(false).take();
+    let imported = || ColumnDef::new("imported").integer().not_null().default(0).take();
     [
-        // Folding no longer writes description, uri and maximum of such a row.
+        // Which of description (1), uri (2) and maximum (4) are as imported: folding no longer writes them.
         ("collections", imported()),
         ("tokens", c.count("supply")),
         ("tokens", c.count("maximum")),

@@ -33,7 +33,7 @@ pub struct Args {
     /// Import this list of collections instead of asking a node; --account is whose its entries without creator are
     #[arg(long, value_name = "FILE", conflicts_with_all = ["indexer", "collection"])]
     from_json: Option<PathBuf>,
-    /// Find collections by a GraphQL indexer: for creators that do not sign transactions themselves
+    /// Find collections and tokens by a GraphQL indexer instead of the account's transactions: for creators that do not sign themselves
     #[arg(long, value_name = "URL")]
     indexer: Option<String>,
     /// Only collections, without their tokens
@@ -63,36 +63,41 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     let cancel = until_signal()?;
     let progress = Arc::new(Progress::default());
     let importing = async {
-        let (mut summaries, mut failed) = (vec![], None);
+        let (mut summaries, mut failed, mut untried) = (vec![], None, 0);
         match work {
             Work::List(listed) => summaries.push(import::list(listed, &target, Arc::clone(&progress), &cancel).await),
             Work::Accounts { accounts, nodes, indexer, config } => {
                 for account in accounts {
+                    if failed.is_some() || cancel.is_cancelled() {
+                        untried += 1;
+                        continue;
+                    }
                     let (nodes, progress) = (Arc::clone(&nodes), Arc::clone(&progress));
                     let indexer = indexer.as_deref();
                     match import::account(account, &config, nodes, indexer, &target, progress, &cancel).await {
                         Ok(summary) => summaries.push(summary),
-                        Err(reason) => failed = Some(Failure::Failed(format!("{account}: {reason}"))),
-                    }
-                    if failed.is_some() || cancel.is_cancelled() {
-                        break;
+                        Err(reason) => failed = Some((account, reason)),
                     }
                 }
             }
         }
-        (summaries, failed)
+        (summaries, failed, untried)
     };
     let interrupted = || Failure::Failed("interrupted; run it again to go on".to_owned());
     let done = ending_in_time(&cancel, shown(&progress, Box::pin(importing))).await;
-    let (summaries, failed) = done.ok_or_else(interrupted)?;
+    let (mut summaries, failed, untried) = done.ok_or_else(interrupted)?;
     if let Some(store) = target.store {
         store.close().await?;
+    }
+    if let Some((account, reason)) = failed.as_ref().filter(|_| args.json) {
+        summaries.push(Summary::failed(*account, reason));
     }
     if !summaries.is_empty() {
         print(&if args.json { json(&summaries, args.dry_run)? } else { text(&summaries, args.dry_run) })?;
     }
-    if let Some(failure) = failed {
-        return Err(failure);
+    if let Some((account, reason)) = failed {
+        let others = if untried > 0 { format!("; {untried} more accounts were not tried") } else { String::new() };
+        return Err(Failure::Failed(format!("{account}: {reason}{others}")));
     }
     let failed: u64 = summaries.iter().map(|summary| summary.results.failures.count).sum();
     if summaries.iter().any(|summary| summary.interrupted) {
@@ -114,20 +119,16 @@ fn work(args: &Args) -> Result<Work, Failure> {
         if accounts.len() > 1 {
             return Err(wrong(&"takes one --account at most: the creator of entries that name none"));
         }
-        let file = std::fs::read_to_string(path).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+        let file = std::fs::read(path).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
         return Ok(Work::List(Listed::parse(&file, accounts.first().copied()).map_err(|error| wrong(&error))?));
     }
     let parallel = config::parse("--parallel", &args.parallel).ok().filter(|parallel| (1..=256).contains(parallel));
     let parallel = parallel
         .ok_or_else(|| Failure::Setting(format!("--parallel {}: expected a number from 1 to 256", args.parallel)))?;
-    let indexer = args.indexer.as_ref().map(|url| {
-        let url = url.parse().map_err(|_| {
-            Failure::Setting(format!(
-                "--indexer {url}: expected a GraphQL address, like https://api.testnet.aptoslabs.com/v1/graphql"
-            ))
-        })?;
-        Indexer::new(url).map(Box::new).map_err(Failure::Setting)
-    });
+    let indexer = args
+        .indexer
+        .as_ref()
+        .map(|url| Indexer::new(config::indexer_url(url)?).map(Box::new).map_err(Failure::Setting));
     Ok(Work::Accounts {
         accounts,
         nodes: Arc::new(Nodes::new(args.node.nodes()?).map_err(Failure::Setting)?),

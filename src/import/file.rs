@@ -1,7 +1,9 @@
 //! A list of collections in a JSON file.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::chain::token::{v1_collection_id, v2_collection};
@@ -22,16 +24,28 @@ impl Listed {
     /// Reads a list of objects with `collection` (or `name`), `creator`, and optionally `standard` (`v1`, else `v2`),
     /// `description`, `cover_uri` (or `uri`), `supply` and `maximum`; whatever else there is goes into `metadata`.
     /// `creator` is whose the entries are that name nobody. Fails if it is no list.
-    pub fn parse(text: &str, creator: Option<Address>) -> Result<Self, String> {
-        let json: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
-            .map_err(|error| format!("it is not JSON: {error}"))?;
-        let Value::Array(entries) = json else {
-            return Err(format!("expected a list of collections ([{{...}}, ...]), found {}", kind(&json)));
-        };
+    pub fn parse(file: &[u8], creator: Option<Address>) -> Result<Self, String> {
+        const EXPECTED: &str = r#"expected a list like [{"collection": "Name", "creator": "0x..."}]"#;
+        let text = String::from_utf8_lossy(file);
+        let is_text = matches!(text, Cow::Borrowed(_));
+        let text = text.trim_start_matches('\u{feff}');
+        let not_json = |error| format!("it is not JSON ({error}): {EXPECTED}");
+        let json: &RawValue = serde_json::from_str(text).map_err(not_json)?;
+        // Entries one by one: what is wrong with one says nothing about the others.
+        let entries: Vec<&RawValue> =
+            serde_json::from_str(json.get()).map_err(|_| format!("found {}: {EXPECTED}", kind_of(json.get())))?;
         let mut listed = Self::default();
         let mut positions: HashMap<String, usize> = HashMap::new();
         for (position, entry) in (1..).zip(entries) {
-            match collection(entry, creator) {
+            let entry = entry.get();
+            let read = if !is_text && entry.contains(char::REPLACEMENT_CHARACTER) {
+                Err("holds bytes that are not UTF-8".to_owned())
+            } else {
+                serde_json::from_str(entry)
+                    .map_err(|error| error.to_string())
+                    .and_then(|entry| collection(entry, creator))
+            };
+            match read {
                 Ok(collection) => {
                     if let Some(first) = positions.get(&collection.collection_id) {
                         listed.bad.push((position, format!("is the same collection as entry {first}")));
@@ -45,6 +59,10 @@ impl Listed {
         }
         Ok(listed)
     }
+}
+
+fn kind_of(json: &str) -> &'static str {
+    serde_json::from_str(json).map_or("something else", |value| kind(&value))
 }
 
 fn collection(entry: Value, creator: Option<Address>) -> Result<ImportedCollection, String> {

@@ -76,7 +76,15 @@ pub async fn account(
     if let Some(store) = &target.store {
         source.belongs_to(store.chain_id().await.map_err(|error| error.to_string())?)?;
     }
-    let tables = source.tables(account).await.map_err(Failed::reason)?;
+    let tables = match source.tables(account).await {
+        Ok(tables) => tables,
+        Err(Failed::GaveUp(reason)) => return Err(reason),
+        Err(failed) => {
+            let mut summary = Summary { interrupted: cancel.is_cancelled(), ..Summary::of_account(account, &source) };
+            summary.results.failures.add("the account", failed.reason());
+            return Ok(summary);
+        }
+    };
     let (wanted_tx, wanted) = mpsc::channel(AHEAD);
     let (answers_tx, answers) = mpsc::channel(AHEAD);
     let finder = Finder::new(account, config, tables.clone(), Arc::clone(&source), wanted_tx);
@@ -153,7 +161,7 @@ pub async fn list(listed: Listed, target: &Target, progress: Arc<Progress>, canc
         }
         drop(read);
     };
-    let writer = Writer::new(target.clone(), Arc::clone(&progress), cancel.clone());
+    let writer = Writer::new(target.clone(), Arc::clone(&progress), cancel.child_token());
     let ((), mut results) = tokio::join!(sending, writer.write(read_rx));
     for (position, reason) in listed.bad {
         results.fail_one(Kind::Collection, format!("entry {position}"), reason);

@@ -82,6 +82,14 @@ impl Summary {
         }
     }
 
+    /// Of an account that could not be begun with.
+    #[must_use]
+    pub fn failed(account: Address, reason: &str) -> Self {
+        let mut summary = Self { account: Some(account.to_string()), ..Self::default() };
+        summary.results.failures.add("the account", reason.to_owned());
+        summary
+    }
+
     pub(super) fn add_found(&mut self, found: Found) {
         let Failures { count, first } = found.failures;
         let room = MOST.saturating_sub(self.results.failures.first.len());

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::read::Read;
-use super::summary::Results;
+use super::summary::{Kind, Results};
 use super::{Progress, Target};
 use crate::backoff::Backoff;
 use crate::state::{Effects, Import, Imported, StoreError, Trouble};
@@ -41,18 +41,50 @@ impl Writer {
             }
             let steps = batch.len() as u64;
             let import = self.sorted(batch.drain(..));
-            match self.import(&import).await {
+            let done = match self.import(&import).await {
                 Ok(imported) => {
-                    self.progress.step(steps);
                     self.results.imported(imported);
+                    Ok(())
                 }
-                Err(error) => {
-                    self.results.failures.add("the database", error.to_string());
-                    self.stop.cancel();
-                    return self.results;
-                }
+                Err(error) if error.trouble() == Trouble::Lasting => self.one_by_one(import, error).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
+                self.results.failures.add("the database", error.to_string());
+                self.stop.cancel();
+                return self.results;
+            }
+            self.progress.step(steps);
+        }
+    }
+
+    /// What the database refuses together it may take but for a row. `Err` if it takes none.
+    async fn one_by_one(&mut self, import: Import, error: StoreError) -> Result<(), StoreError> {
+        let Import { collections, tokens } = import;
+        let rows = collections.len() + tokens.len();
+        let collections = collections.into_iter().map(|row| {
+            let what = format!("collection {:?} of {}", row.name, row.creator);
+            (Kind::Collection, what, Import { collections: vec![row], tokens: vec![] })
+        });
+        let tokens = tokens.into_iter().map(|row| {
+            let what = format!("token {:?} of collection {:?}", row.name, row.collection_name);
+            (Kind::Token, what, Import { collections: vec![], tokens: vec![row] })
+        });
+        let mut refused = vec![];
+        for (kind, what, import) in collections.chain(tokens) {
+            match self.import(&import).await {
+                Ok(imported) => self.results.imported(imported),
+                Err(error) if error.trouble() == Trouble::Lasting => refused.push((kind, what, error.to_string())),
+                Err(error) => return Err(error),
             }
         }
+        if refused.len() == rows && rows > 1 {
+            return Err(error);
+        }
+        for (kind, what, reason) in refused {
+            self.results.fail_one(kind, what, reason);
+        }
+        Ok(())
     }
 
     /// The rows among the answers; the others are counted.
@@ -82,20 +114,28 @@ impl Writer {
         let Some(store) = &self.target.store else {
             return Ok(Imported { collections: count(import.collections.len()), tokens: count(import.tokens.len()) });
         };
-        let (mut backoff, since) = (Backoff::default(), Instant::now());
+        let (mut backoff, since, mut waited) = (Backoff::default(), Instant::now(), false);
         // A commit whose answer was lost is done again: what it wrote is found unchanged.
         loop {
             let done = if self.target.dry_run { store.weigh_import(import).await } else { store.import(import).await };
             let error = match done {
-                Ok(imported) => return Ok(imported),
+                Ok(imported) => {
+                    if waited {
+                        self.progress.waits(None);
+                    }
+                    return Ok(imported);
+                }
                 Err(error) => error,
             };
             match error.trouble() {
                 Trouble::Lasting => return Err(error),
+                _ if self.stop.is_cancelled() => return Err(error),
                 Trouble::Contended | Trouble::Raced => {}
-                Trouble::Away if since.elapsed() > PATIENCE || self.stop.is_cancelled() => return Err(error),
-                Trouble::Away => self.progress.waits(Some(&error.to_string())),
+                Trouble::Away if since.elapsed() > PATIENCE => return Err(error),
+                Trouble::Away => {}
             }
+            waited = true;
+            self.progress.waits(Some(&error.to_string()));
             backoff.wait(&self.stop).await;
         }
     }

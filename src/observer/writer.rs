@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Lock waits and lost races in a row that are nothing to speak of.
 const PASSING: u32 = 4;
+/// Lost races in a row that are not lost to somebody: tables and checkpoints do not fit together.
+const RACES: u32 = 50;
 
 pub(super) struct Writer {
     store: Store,
@@ -128,7 +130,7 @@ impl Writer {
     /// failure the checkpoints are read again, and they decide what is left to do.
     async fn commit(&mut self, mut slices: Vec<Slice>) -> Result<(), (Vec<Slice>, StoreError)> {
         let mut backoff = Backoff::default();
-        let mut contended = 0;
+        let (mut contended, mut raced) = (0, 0);
         while !slices.is_empty() {
             let Err(error) = self.store.commit(&self.markets, &slices).await else {
                 self.board.database_works();
@@ -138,7 +140,9 @@ impl Writer {
                 return Ok(());
             };
             match error.trouble() {
+                Trouble::Raced if raced == RACES => return Err((slices, error)),
                 Trouble::Contended | Trouble::Raced => {
+                    raced += u32::from(error.trouble() == Trouble::Raced);
                     contended += 1;
                     if contended > PASSING {
                         self.board.database_waits(Cause::DatabaseLocked, &error.to_string());

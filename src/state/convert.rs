@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::StoreError;
 use super::entities::{activities, collections, dead_letters, events, offers, orders, tokens};
 use crate::chain::{Address, RawEvent, SeqNo, Timestamp, Version};
-use crate::market::fold::token::Owner;
+use crate::market::fold::token::{ImportedColumns, Owner};
 use crate::market::fold::{Collection, Entry, Last, Moment, Offer, OfferStatus, Order, OrderStatus, Scope, Token};
 use crate::market::{Item, Kind, Refusal, Standard};
 
@@ -248,7 +248,7 @@ pub(super) fn token_row(token: Token, now: Timestamp) -> tokens::Model {
         supply: None,
         maximum: None,
         metadata: None,
-        imported: token.imported,
+        imported: imported_column(token.imported),
         updated_at: now,
     }
 }
@@ -270,7 +270,7 @@ pub(super) fn token(row: tokens::Model) -> Result<Token> {
         uri: row.uri,
         created_version: row.created_version.map(Version::from_column),
         owner: since.zip(address).map(|(since, address)| Owner { since, address }),
-        imported: row.imported,
+        imported: imported(row.imported),
     })
 }
 
@@ -287,7 +287,7 @@ pub(super) fn collection_row(collection: Collection, now: Timestamp) -> collecti
         maximum: collection.maximum,
         metadata: None,
         created_version: collection.created_version.map(Version::column),
-        imported: collection.imported,
+        imported: imported_column(collection.imported),
         updated_at: now,
     }
 }
@@ -301,9 +301,18 @@ pub(super) fn collection(row: collections::Model) -> Result<Collection> {
         standard: if row.standard == Standard::V2.name() { Standard::V2 } else { Standard::V1 },
         maximum: row.maximum,
         created_version: row.created_version.map(Version::from_column),
-        imported: row.imported,
+        imported: imported(row.imported),
         collection_id: row.collection_id,
     })
+}
+
+/// The columns that are as imported, as the sum of 1 (description), 2 (uri) and 4 (maximum).
+pub(super) fn imported_column(imported: ImportedColumns) -> i32 {
+    i32::from(imported.description) + 2 * i32::from(imported.uri) + 4 * i32::from(imported.maximum)
+}
+
+pub(super) fn imported(column: i32) -> ImportedColumns {
+    ImportedColumns { description: column & 1 != 0, uri: column & 2 != 0, maximum: column & 4 != 0 }
 }
 
 fn last(version: i64, event_index: Option<i32>, observer: String, seq_no: i64) -> Last {

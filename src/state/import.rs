@@ -13,8 +13,9 @@ use super::entities::{checkpoints, collections, tokens};
 use super::load::chunks;
 use super::value::now;
 use super::write::Writer;
-use super::{Store, StoreError};
+use super::{Store, StoreError, convert};
 use crate::chain::{Address, Amount, ChainId, Version};
+use crate::market::fold::token::ImportedColumns;
 use crate::market::{Standard, storable};
 
 /// A collection as its source has it now. What is `None`, the source does not tell: such a column stays as it is.
@@ -232,12 +233,13 @@ fn merged_token(told: &ImportedToken, row: tokens::Model) -> tokens::Model {
         supply: told.supply.or(row.supply),
         maximum: told.maximum.or(row.maximum),
         metadata: merged_json(row.metadata, &told.metadata),
-        imported: true,
+        imported: row.imported | told_columns(told.description.as_ref(), told.uri.as_ref(), told.maximum),
         collection_id: row.collection_id.or_else(|| Some(told.collection_id.clone())),
         creator: row.creator.or_else(|| Some(told.creator.to_string())),
         collection_name: row.collection_name.or_else(|| Some(storable(told.collection_name.clone()))),
         name: row.name.or_else(|| Some(storable(told.name.clone()))),
-        created_version: row.created_version.or(told.created_version.map(Version::column)),
+        // The rule of the fold: which of them comes first makes no difference.
+        created_version: row.created_version.max(told.created_version.map(Version::column)),
         ..row
     }
 }
@@ -260,7 +262,7 @@ fn new_token(told: &ImportedToken) -> tokens::Model {
         supply: None,
         maximum: None,
         metadata: None,
-        imported: true,
+        imported: 0,
         updated_at: now(),
     }
 }
@@ -272,10 +274,11 @@ fn merged_collection(told: &ImportedCollection, row: collections::Model) -> coll
         supply: told.supply.or(row.supply),
         maximum: told.maximum.or(row.maximum),
         metadata: merged_json(row.metadata, &told.metadata),
-        imported: true,
+        imported: row.imported | told_columns(told.description.as_ref(), told.uri.as_ref(), told.maximum),
         creator: row.creator.or_else(|| Some(told.creator.to_string())),
         name: row.name.or_else(|| Some(storable(told.name.clone()))),
-        created_version: row.created_version.or(told.created_version.map(Version::column)),
+        // The rule of the fold: which of them comes first makes no difference.
+        created_version: row.created_version.max(told.created_version.map(Version::column)),
         ..row
     }
 }
@@ -292,9 +295,18 @@ fn new_collection(told: &ImportedCollection) -> collections::Model {
         maximum: None,
         metadata: None,
         created_version: None,
-        imported: true,
+        imported: 0,
         updated_at: now(),
     }
+}
+
+/// The columns that folding leaves alone from now on.
+fn told_columns(description: Option<&String>, uri: Option<&String>, maximum: Option<Amount>) -> i32 {
+    convert::imported_column(ImportedColumns {
+        description: description.is_some(),
+        uri: uri.is_some(),
+        maximum: maximum.is_some(),
+    })
 }
 
 /// `known`, with `told` added or in its place, key by key.

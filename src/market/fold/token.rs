@@ -25,8 +25,7 @@ pub struct Token {
     pub uri: Option<String>,
     pub created_version: Option<Version>,
     pub owner: Option<Owner>,
-    /// Whether description and uri are as imported: events then only fill what is missing.
-    pub imported: bool,
+    pub imported: ImportedColumns,
 }
 
 /// Who owned a token after an event.
@@ -34,6 +33,14 @@ pub struct Token {
 pub struct Owner {
     pub since: Moment,
     pub address: Address,
+}
+
+/// Which columns are as imported: no event writes them any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImportedColumns {
+    pub description: bool,
+    pub uri: bool,
+    pub maximum: bool,
 }
 
 /// What folding owns of a row of `collections`.
@@ -47,8 +54,7 @@ pub struct Collection {
     pub standard: Standard,
     pub maximum: Option<Amount>,
     pub created_version: Option<Version>,
-    /// Whether description, uri and maximum are as imported: events then only fill what is missing.
-    pub imported: bool,
+    pub imported: ImportedColumns,
 }
 
 pub(super) fn key(item: &Item) -> Option<TokenKey> {
@@ -66,16 +72,10 @@ pub(super) fn fold_token(entry: &Entry, rows: &BTreeMap<TokenKey, Token>, change
     grow(&mut token.collection_name, item.collection_name.as_ref());
     grow(&mut token.name, item.token_name.as_ref());
     if entry.event.kind.subject() == Subject::Token {
-        let event = &entry.event;
-        if token.imported {
-            token.created_version = token.created_version.max(Some(entry.version));
-            fill(&mut token.description, event.description.as_ref());
-            fill(&mut token.uri, event.uri.as_ref());
-        } else {
-            let told = (Some(entry.version), event.description.clone(), event.uri.clone());
-            let known = (token.created_version, token.description.take(), token.uri.take());
-            (token.created_version, token.description, token.uri) = told.max(known);
-        }
+        let (created, imported) = (token.created_version, token.imported);
+        describe(&mut token.description, entry.event.description.as_ref(), entry, created, imported.description);
+        describe(&mut token.uri, entry.event.uri.as_ref(), entry, created, imported.uri);
+        token.created_version = created.max(Some(entry.version));
     }
     let owner = owner(entry).map(|address| Owner { since: entry.moment(), address });
     grow(&mut token.owner, owner.as_ref());
@@ -98,17 +98,11 @@ pub(super) fn fold_collection(
     grow(&mut row.creator, creator.as_ref());
     grow(&mut row.name, collection_name.as_ref());
     if entry.event.kind.subject() == Subject::Collection {
-        let event = &entry.event;
-        if row.imported {
-            row.created_version = row.created_version.max(Some(entry.version));
-            fill(&mut row.description, event.description.as_ref());
-            fill(&mut row.uri, event.uri.as_ref());
-            fill(&mut row.maximum, event.maximum.as_ref());
-        } else {
-            let told = (Some(entry.version), event.description.clone(), event.uri.clone(), event.maximum);
-            let known = (row.created_version, row.description.take(), row.uri.take(), row.maximum);
-            (row.created_version, row.description, row.uri, row.maximum) = told.max(known);
-        }
+        let (created, imported) = (row.created_version, row.imported);
+        describe(&mut row.description, entry.event.description.as_ref(), entry, created, imported.description);
+        describe(&mut row.uri, entry.event.uri.as_ref(), entry, created, imported.uri);
+        describe(&mut row.maximum, entry.event.maximum.as_ref(), entry, created, imported.maximum);
+        row.created_version = created.max(Some(entry.version));
     }
 }
 
@@ -132,9 +126,17 @@ fn grow<T: Ord + Clone>(known: &mut Option<T>, told: Option<&T>) {
     }
 }
 
-fn fill<T: Clone>(known: &mut Option<T>, told: Option<&T>) {
-    if known.is_none() {
-        *known = told.cloned();
+/// What the newest creation says; of two in one version the greater word.
+fn describe<T: Ord + Clone>(
+    known: &mut Option<T>,
+    told: Option<&T>,
+    entry: &Entry,
+    created: Option<Version>,
+    is_imported: bool,
+) {
+    let (told, before) = ((Some(entry.version), told), (created, known.as_ref()));
+    if !is_imported && told > before {
+        *known = told.1.cloned();
     }
 }
 
@@ -150,7 +152,7 @@ impl Token {
             uri: None,
             created_version: None,
             owner: None,
-            imported: false,
+            imported: ImportedColumns::default(),
         }
     }
 }
@@ -166,7 +168,7 @@ impl Collection {
             standard,
             maximum: None,
             created_version: None,
-            imported: false,
+            imported: ImportedColumns::default(),
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct Model {
     pub maximum: Option<Amount>,
     pub metadata: Option<String>,
     pub created_version: Option<i64>,
-    pub imported: bool,
+    pub imported: i32,
     pub updated_at: Timestamp,
 }
 

@@ -26,7 +26,7 @@ pub struct Model {
     pub supply: Option<Amount>,
     pub maximum: Option<Amount>,
     pub metadata: Option<String>,
-    pub imported: bool,
+    pub imported: i32,
     pub updated_at: Timestamp,
 }
 
