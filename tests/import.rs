@@ -424,10 +424,16 @@ async fn what_cannot_be_is_refused_with_the_remedy() {
     let elsewhere = Setup::of(&database.url, &node.url.replace("/v1", "/nothing")).command("collection-import");
     let ended = elsewhere.with("--account").with("0x1").to_end().await.expect(1);
     ended.says(&["NODE_URL", "/v1"]);
-    Setup::of(&database.url, &node.url).until_caught_up().await.expect(0);
+    let parts = ["chain 4", "chain 2", "NODE_URL", "DATABASE_URL"];
+    database.execute("UPDATE imports SET chain_id = 2").await;
+    of_gallery(&database, &node).to_end().await.expect(1).says(&parts);
+    let worker = Setup::of(&database.url, &node.url);
+    let ended = worker.until_caught_up().await.expect(1);
+    assert!(parts.iter().all(|part| ended.stderr.contains(part)), "{}", ended.stderr);
+    database.execute("UPDATE imports SET chain_id = 4").await;
+    worker.until_caught_up().await.expect(0);
     database.execute("UPDATE checkpoints SET chain_id = 2").await;
-    let ended = of_gallery(&database, &node).to_end().await.expect(1);
-    ended.says(&["chain 4", "chain 2", "NODE_URL", "DATABASE_URL"]);
+    of_gallery(&database, &node).to_end().await.expect(1).says(&parts);
 }
 
 /// Somebody who has sent transactions and created nothing.

@@ -17,7 +17,7 @@ pub struct Migrator;
 pub const MIGRATIONS_TABLE: &str = "event_worker_migrations";
 
 /// The tables that migrations create.
-pub const TABLES: [&str; 10] = [
+pub const TABLES: [&str; 11] = [
     "checkpoints",
     "observer_status",
     "markets",
@@ -28,6 +28,7 @@ pub const TABLES: [&str; 10] = [
     "collections",
     "tokens",
     "dead_letters",
+    "imports",
 ];
 
 #[async_trait::async_trait]

@@ -11,6 +11,13 @@ pub struct Migration;
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let c = Columns::of(manager).await?;
+        let mut imports = c.table("imports");
+        imports
+            .col(c.address("account").not_null().primary_key())
+            .col(ColumnDef::new("chain_id").integer().not_null())
+            .col(ColumnDef::new("ledger_version").big_integer().not_null())
+            .col(c.time("updated_at").not_null());
+        c.create(manager, imports, "imports", &[]).await?;
         for (table, column) in added(&c) {
             // MySQL commits each of these at once: what a killed process has added is there already.
             if !manager.has_column(table, column.get_column_name()).await? {
@@ -22,6 +29,7 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let c = Columns::of(manager).await?;
+        manager.drop_table(Table::drop().table("imports").if_exists().take()).await?;
         for (table, column) in added(&c) {
             let name = column.get_column_name();
             if manager.has_column(table, &name).await? {

@@ -140,3 +140,33 @@ fn kind(value: &Value) -> &'static str {
         Value::Object(_) => "an object",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_entry_says_nothing_about_the_others() {
+        let file = b"\xef\xbb\xbf[{\"name\": \"A\", \"creator\": \"0x1\"}, {\"name\": \"\xff\", \"creator\": \"0x1\"},\
+            {\"name\": \"\\ud800\", \"creator\": \"0x1\"}, null, {\"name\": \"B\", \"creator\": \"0x1\", \"supply\": 1.5}]";
+        let listed = Listed::parse(file, None).unwrap();
+        assert_eq!(listed.collections.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["A"]);
+        let bad: Vec<_> = listed.bad.iter().map(|(position, reason)| format!("{position}: {reason}")).collect();
+        for (found, expected) in
+            bad.iter().zip(["2: holds bytes", "3: ", "4: expected an object, found null", "5: supply"])
+        {
+            assert!(found.starts_with(expected), "{found:?} does not begin with {expected:?}");
+        }
+        assert_eq!(bad.len(), 4);
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused_with_what_would_be() {
+        for (file, part) in
+            [("", "not JSON"), ("[{", "not JSON"), ("{}", "an object"), ("7", "a number"), ("null", "null")]
+        {
+            let error = Listed::parse(file.as_bytes(), None).unwrap_err();
+            assert!(error.contains(part) && error.contains("expected a list like"), "{file}: {error}");
+        }
+    }
+}

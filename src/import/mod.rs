@@ -31,7 +31,7 @@ pub use summary::{Failure, Failures, Results, Summary, Tally};
 use summary::Kind;
 
 use crate::chain::Address;
-use crate::state::Store;
+use crate::state::{Store, StoreError};
 use crate::subject::{Indexer, Nodes};
 use find::{Finder, Wanted};
 use read::{Read, Reader};
@@ -74,7 +74,11 @@ pub async fn account(
     let stop = cancel.child_token();
     let source = Arc::new(Source::open(nodes, stop.clone(), Arc::clone(&progress)).await.map_err(Failed::reason)?);
     if let Some(store) = &target.store {
-        source.belongs_to(store.chain_id().await.map_err(|error| error.to_string())?)?;
+        let failed = |error: StoreError| error.to_string();
+        source.belongs_to(store.chain_id().await.map_err(failed)?)?;
+        if !target.dry_run {
+            store.record_import(account, source.chain, source.since).await.map_err(failed)?;
+        }
     }
     let tables = match source.tables(account).await {
         Ok(tables) => tables,

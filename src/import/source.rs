@@ -81,7 +81,7 @@ impl Source {
     pub fn belongs_to(&self, stored: Option<ChainId>) -> Result<(), String> {
         match stored {
             Some(stored) if stored != self.chain => Err(format!(
-                "the node is of chain {}, the database's events are of chain {stored}: correct NODE_URL, or give chain {} a database of its own (DATABASE_URL)",
+                "the node is of chain {}, the database's rows are of chain {stored}: correct NODE_URL, or give chain {} a database of its own (DATABASE_URL)",
                 self.chain, self.chain
             )),
             Some(_) | None => Ok(()),

@@ -355,7 +355,7 @@ impl<S: Subject> Feed<S> {
             (Some(ours), Some(theirs)) if ours != theirs => Err(End::Stopped(
                 Cause::Refused,
                 format!(
-                    "the node is of chain {theirs}, the stored events are of chain {ours}: correct NODE_URL, or give chain {theirs} a database of its own (DATABASE_URL)"
+                    "the node is of chain {theirs}, the database's rows are of chain {ours}: correct NODE_URL, or give chain {theirs} a database of its own (DATABASE_URL)"
                 ),
             )),
             _ => Ok(()),

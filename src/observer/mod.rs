@@ -59,7 +59,10 @@ pub async fn run<S: Subject>(
     cancel: CancellationToken,
 ) -> Result<Vec<Stopped>, StoreError> {
     let Some(checkpoints) = read_checkpoints(&store, &markets, &cancel).await? else { return Ok(vec![]) };
-    let chain_id = one_chain(&checkpoints)?;
+    let chain_id = match one_chain(&checkpoints)? {
+        Some(chain) => Some(chain),
+        None => store.chain_id().await?,
+    };
     let told = CancellationToken::new();
     let reporter = reporter::run(store.clone(), Arc::clone(&board), config.worker.clone(), told.clone());
     let reporter = tokio::spawn(reporter);

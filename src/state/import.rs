@@ -9,7 +9,7 @@ use sea_orm::{
 use serde_json::{Map, Value};
 
 use super::commit::all_but;
-use super::entities::{checkpoints, collections, tokens};
+use super::entities::{checkpoints, collections, imports, tokens};
 use super::load::chunks;
 use super::value::now;
 use super::write::Writer;
@@ -98,11 +98,26 @@ impl Store {
         Ok(Imported { collections: collections.effects, tokens: tokens.effects })
     }
 
-    /// The chain that the stored events are of, if there are any.
+    /// Notes that `account` is imported as of this version, from this chain.
+    pub async fn record_import(&self, account: Address, chain: ChainId, version: Version) -> Result<(), StoreError> {
+        let row = imports::Model {
+            account: account.to_string(),
+            chain_id: i32::from(chain),
+            ledger_version: version.column(),
+            updated_at: now(),
+        };
+        self.upsert::<imports::Entity>(vec![row], &all_but(&[imports::Column::Account])).await
+    }
+
+    /// The chain that the stored events, or what was imported, are of.
     pub async fn chain_id(&self) -> Result<Option<ChainId>, StoreError> {
-        let known =
+        let executed =
             checkpoints::Entity::find().filter(checkpoints::Column::ChainId.is_not_null()).one(&self.db).await?;
-        Ok(known.and_then(|checkpoint| checkpoint.chain_id).and_then(|id| ChainId::try_from(id).ok()))
+        let chain = match executed.and_then(|checkpoint| checkpoint.chain_id) {
+            Some(chain) => Some(chain),
+            None => imports::Entity::find().one(&self.db).await?.map(|import| import.chain_id),
+        };
+        Ok(chain.and_then(|chain| ChainId::try_from(chain).ok()))
     }
 
     async fn write_import(&self, transaction: &DatabaseTransaction, import: &Import) -> Result<Imported, StoreError> {

@@ -72,7 +72,7 @@ impl Store {
     }
 
     /// Inserts `rows`, or rewrites only the columns `update` of those that are there.
-    async fn upsert<E>(&self, rows: Vec<E::Model>, update: &[E::Column]) -> Result<(), StoreError>
+    pub(super) async fn upsert<E>(&self, rows: Vec<E::Model>, update: &[E::Column]) -> Result<(), StoreError>
     where
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel>,

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file needs another part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+pub mod answers;
 pub mod database;
 pub mod node;
 pub mod plain_fold;

@@ -5,6 +5,7 @@ pub mod checkpoints;
 pub mod collections;
 pub mod dead_letters;
 pub mod events;
+pub mod imports;
 pub mod markets;
 pub mod observer_status;
 pub mod offers;
