@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     collection: Option<String>,
     /// Import this list of collections instead of asking a node; --account is whose its entries without creator are
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["indexer", "collection"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["indexer", "collection", "no_tokens"])]
     from_json: Option<PathBuf>,
     /// Find collections and tokens by a GraphQL indexer instead of the account's transactions: for creators that do not sign themselves
     #[arg(long, value_name = "URL")]

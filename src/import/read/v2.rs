@@ -120,7 +120,7 @@ fn counts(resources: &[Resource]) -> Result<(Option<Amount>, Option<Amount>), Fa
     Ok((None, None))
 }
 
-/// The object's owner and royalty: as of the import, unlike `tokens.owner`, which follows the market's events.
+/// The object's owner, royalty and properties: as of the import, unlike `tokens.owner`, which follows the market's events.
 fn common_metadata(resources: &[Resource]) -> Result<Map<String, Value>, Failed> {
     let mut metadata = Map::new();
     if let Some(core) = find(resources, "0x1::object::ObjectCore") {
@@ -130,6 +130,11 @@ fn common_metadata(resources: &[Resource]) -> Result<Map<String, Value>, Failed>
         let (numerator, denominator) = (number(told, "numerator")?, number(told, "denominator")?);
         let royalty = royalty(numerator, denominator, address(told, "payee_address")?);
         metadata.insert("royalty".to_owned(), royalty);
+    }
+    if let Some(properties) =
+        find(resources, "0x4::property_map::PropertyMap").and_then(|map| map.pointer("/inner/data"))
+    {
+        metadata.insert("properties".to_owned(), properties.clone());
     }
     Ok(metadata)
 }
