@@ -111,8 +111,13 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
 }
 
 fn work(args: &Args) -> Result<Work, Failure> {
-    let accounts =
-        args.account.iter().map(|text| config::parse("--account", text)).collect::<Result<Vec<Address>, _>>()?;
+    let mut accounts: Vec<Address> = vec![];
+    for text in &args.account {
+        let account = config::parse("--account", text)?;
+        if !accounts.contains(&account) {
+            accounts.push(account);
+        }
+    }
     if let Some(path) = &args.from_json {
         let wrong =
             |error: &dyn std::fmt::Display| Failure::Setting(format!("--from-json {}: {error}", path.display()));

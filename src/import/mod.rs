@@ -28,14 +28,13 @@ pub use file::Listed;
 pub use progress::Progress;
 pub use summary::{Failure, Failures, Results, Summary, Tally};
 
-use summary::Kind;
-
 use crate::chain::Address;
 use crate::state::{Store, StoreError};
 use crate::subject::{Indexer, Nodes};
 use find::{Finder, Wanted};
 use read::{Read, Reader};
 use source::{Failed, Source};
+use summary::Kind;
 use write::Writer;
 
 /// What is to be imported, and how.
