@@ -8,8 +8,8 @@ WORKDIR /src
 # Cleaning our own packages makes cargo compile the real ones, even if their files are older than these.
 COPY Cargo.toml Cargo.lock ./
 COPY migration/Cargo.toml migration/
-RUN mkdir -p src benches/backfill benches/import migration/src \
-    && echo 'fn main() {}' | tee src/main.rs benches/backfill/main.rs benches/import/main.rs >/dev/null \
+RUN mkdir -p src benches/backfill benches/core benches/import migration/src \
+    && echo 'fn main() {}' | tee src/main.rs benches/backfill/main.rs benches/core/main.rs benches/import/main.rs >/dev/null \
     && touch src/lib.rs migration/src/lib.rs \
     && cargo build --release --locked --bin event-worker \
     && cargo clean --release --locked -p imart-event-worker -p migration \

@@ -97,9 +97,7 @@ impl Answer {
 
     /// The events of a page. Fails if the body is no such page.
     pub fn events(&self) -> Result<Vec<RawEvent>, String> {
-        let events: Vec<EventJson> =
-            serde_json::from_slice(&self.body).map_err(|error| format!("answered no page of events: {error}"))?;
-        events.into_iter().map(EventJson::raw).collect()
+        events_of_page(&self.body)
     }
 
     /// `data.{field}.counter` of a handle's resource.
@@ -148,6 +146,13 @@ impl Answer {
     fn excerpt(&self) -> String {
         shortened(&String::from_utf8_lossy(&self.body))
     }
+}
+
+/// The events of a page as a node answers it. Fails with what the node did, if the body is no such page.
+pub fn events_of_page(body: &[u8]) -> Result<Vec<RawEvent>, String> {
+    let events: Vec<EventJson> =
+        serde_json::from_slice(body).map_err(|error| format!("answered no page of events: {error}"))?;
+    events.into_iter().map(EventJson::raw).collect()
 }
 
 #[derive(Deserialize)]

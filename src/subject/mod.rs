@@ -12,6 +12,7 @@ mod page;
 use std::future::Future;
 
 pub use account::{Resource, SentTransactions, TableItem};
+pub use answer::events_of_page;
 pub use error::SubjectError;
 pub use handle::EventHandle;
 pub use indexer::{IndexedCollection, IndexedToken, Indexer};
