@@ -6,7 +6,7 @@
 
 mod plain;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,23 +99,26 @@ fn folded(pages: &[Page]) -> usize {
         let batch: Vec<_> = batch.iter().collect();
         let keys = fold::keys(&batch);
         let known = Rows {
-            orders: some(&rows.orders, &keys.orders),
-            offers: some(&rows.offers, &keys.offers),
-            tokens: some(&rows.tokens, &keys.tokens),
-            collections: some(&rows.collections, &keys.collections),
+            orders: taken(&mut rows.orders, &keys.orders),
+            offers: taken(&mut rows.offers, &keys.offers),
+            tokens: taken(&mut rows.tokens, &keys.tokens),
+            collections: taken(&mut rows.collections, &keys.collections),
         };
         let then = fold::fold(&batch, &known, &[]).rows;
         changed += then.orders.len() + then.offers.len() + then.tokens.len() + then.collections.len();
-        rows.orders.extend(then.orders);
-        rows.offers.extend(then.offers);
-        rows.tokens.extend(then.tokens);
-        rows.collections.extend(then.collections);
+        for more in [known, then] {
+            rows.orders.extend(more.orders);
+            rows.offers.extend(more.offers);
+            rows.tokens.extend(more.tokens);
+            rows.collections.extend(more.collections);
+        }
     }
     changed
 }
 
-fn some<K: Ord + Clone, V: Clone>(rows: &BTreeMap<K, V>, keys: &std::collections::BTreeSet<K>) -> BTreeMap<K, V> {
-    keys.iter().filter_map(|key| Some((key.clone(), rows.get(key)?.clone()))).collect()
+/// The rows of these keys, as loading them would give them.
+fn taken<K: Ord, V>(rows: &mut BTreeMap<K, V>, keys: &BTreeSet<K>) -> BTreeMap<K, V> {
+    keys.iter().filter_map(|key| rows.remove_entry(key)).collect()
 }
 
 /// Ratios of one run; nothing where not all steps were run.

@@ -32,7 +32,10 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "0x{}", hex::encode(self.0))
+        let mut text = *b"0x0000000000000000000000000000000000000000000000000000000000000000";
+        // Two digits a byte: it fits.
+        let _ = hex::encode_to_slice(self.0, &mut text[2..]);
+        f.write_str(str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -51,8 +54,10 @@ impl FromStr for Address {
         if digits.is_empty() || digits.len() > 64 {
             return Err(wrong());
         }
+        let mut padded = [b'0'; 64];
+        padded[64 - digits.len()..].copy_from_slice(digits.as_bytes());
         let mut bytes = [0; 32];
-        hex::decode_to_slice(format!("{digits:0>64}"), &mut bytes).map_err(|_| wrong())?;
+        hex::decode_to_slice(padded, &mut bytes).map_err(|_| wrong())?;
         Ok(Self(bytes))
     }
 }

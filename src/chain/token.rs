@@ -8,13 +8,13 @@ use super::Address;
 /// The id of a v1 collection: `0x` + sha256 of `{creator}::{collection}`.
 #[must_use]
 pub fn v1_collection_id(creator: &Address, collection: &str) -> String {
-    hashed(&[&creator.to_string(), collection])
+    hashed(creator, &[collection])
 }
 
 /// The id of a v1 token (all its property versions): `0x` + sha256 of `{creator}::{collection}::{token}`.
 #[must_use]
 pub fn v1_token_id(creator: &Address, collection: &str, token: &str) -> String {
-    hashed(&[&creator.to_string(), collection, token])
+    hashed(creator, &[collection, token])
 }
 
 /// Where the v2 collection of that creator and name is, if it exists: a named object's address.
@@ -26,8 +26,14 @@ pub fn v2_collection(creator: &Address, name: &str) -> Address {
     Address::new(hash.finalize().into())
 }
 
-fn hashed(parts: &[&str]) -> String {
-    format!("0x{}", hex::encode(Sha256::digest(parts.join("::"))))
+/// Creator and names, joined by `::`.
+fn hashed(creator: &Address, names: &[&str]) -> String {
+    let mut hash = Sha256::new().chain_update(creator.to_string());
+    for name in names {
+        hash.update("::");
+        hash.update(name);
+    }
+    Address::new(hash.finalize().into()).to_string()
 }
 
 #[cfg(test)]
