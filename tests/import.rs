@@ -6,9 +6,14 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use event_worker::chain::SeqNo;
+use event_worker::market::{Market, Markets};
 use event_worker::simulate::{CREATOR, Config, Created};
+use event_worker::state::{Executed, Slice, Store};
+use event_worker::subject::{self, EventHandle, Nodes, Subject};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use support::database::{Backend, TestDatabase};
@@ -21,6 +26,7 @@ on_every_database!(
     an_account_is_imported_whole_and_again_without_a_change,
     a_killed_import_run_again_ends_in_the_same_rows,
     an_import_beside_a_worker_disturbs_neither,
+    rows_that_are_claimed_first_come_out_the_same,
     an_unkind_node_changes_nothing,
     a_list_in_a_file_is_imported_but_for_its_bad_entries,
 );
@@ -231,6 +237,38 @@ async fn an_import_beside_a_worker_disturbs_neither(backend: Backend) {
     for (order, tables) in &results[1..] {
         tables::assert_equal(first, tables, &format!("{backend:?}: import first, and {order}"));
     }
+}
+
+/// What a worker does after an import was first with a row.
+async fn rows_that_are_claimed_first_come_out_the_same(backend: Backend) {
+    let node = TestNode::start(Config { events: 1_500, collections: 0, ..Config::default() }).await;
+    let creators = market_creators(&node).join(",");
+    let database = TestDatabase::create(backend).await;
+    setup(&database, &node).with("--account").with(&creators).to_end().await.expect(0);
+    let store = Store::connect(&database.url.parse().unwrap()).await.unwrap();
+    let markets = Markets::new(vec![Market::built_in("imart", None).unwrap()]).unwrap();
+    store.prepare(&markets).await.unwrap();
+    let config = subject::Config { nodes: vec![(node.url.parse().unwrap(), None)], archive: None };
+    let nodes = Arc::new(Nodes::new(config).unwrap());
+    // Stream after stream: most events come late, and of most tokens and collections the rows are there already.
+    for stream in markets.streams() {
+        let handle = &stream.handle;
+        let subject = EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field);
+        let mut next = SeqNo::ZERO;
+        loop {
+            let page = subject.page(next).await.unwrap();
+            let Some(last) = page.events.last() else { break };
+            next = last.seq_no.next();
+            let executed = |raw| Executed { meaning: stream.entry(&raw), raw };
+            let events = page.events.into_iter().map(executed).collect();
+            let slice = Slice { stream: Arc::clone(stream), chain_id: page.ledger.chain_id, events };
+            store.commit_claiming(&markets, &[slice]).await.unwrap();
+        }
+    }
+    let tables = folded_alone(&tables::read(&database.db).await);
+    tables::assert_equal(&folded_alone(&plain_fold(&node.node.history())), &tables, &format!("{backend:?}, claimed"));
+    assert!(database.number("SELECT COUNT(*) FROM collections WHERE imported > 0").await > Some(3));
+    store.close().await.unwrap();
 }
 
 fn market_creators(node: &TestNode) -> Vec<String> {

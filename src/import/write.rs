@@ -15,6 +15,8 @@ use crate::state::{Effects, Import, Imported, StoreError, Trouble};
 
 /// Rows of one transaction: few enough that a worker beside it never waits for long.
 const BATCH: usize = 500;
+/// Waiting that is nothing to speak of.
+const PASSING: Duration = Duration::from_secs(2);
 /// How long the database may be away before the import gives up.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -134,8 +136,10 @@ impl Writer {
                 Trouble::Away if since.elapsed() > PATIENCE => return Err(error),
                 Trouble::Away => {}
             }
-            waited = true;
-            self.progress.waits(Some(&error.to_string()));
+            if since.elapsed() > PASSING {
+                waited = true;
+                self.progress.waits(Some(&error.to_string()));
+            }
             backoff.wait(&self.stop).await;
         }
     }

@@ -20,7 +20,7 @@ const BATCH: usize = 2_000;
 /// ones, which cost more, stay rare. Never a condition: without it the result is the same.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Lock waits and lost races in a row that are nothing to speak of.
+/// Lock waits in a row that are nothing to speak of.
 const PASSING: u32 = 4;
 /// Lost races in a row that are not lost to somebody: tables and checkpoints do not fit together.
 const RACES: u32 = 50;
@@ -132,7 +132,12 @@ impl Writer {
         let mut backoff = Backoff::default();
         let (mut contended, mut raced) = (0, 0);
         while !slices.is_empty() {
-            let Err(error) = self.store.commit(&self.markets, &slices).await else {
+            let done = if raced == 0 {
+                self.store.commit(&self.markets, &slices).await
+            } else {
+                self.store.commit_claiming(&self.markets, &slices).await
+            };
+            let Err(error) = done else {
                 self.board.database_works();
                 for slice in &slices {
                     self.settle(slice, slice.end());
@@ -141,8 +146,8 @@ impl Writer {
             };
             match error.trouble() {
                 Trouble::Raced if raced == RACES => return Err((slices, error)),
-                Trouble::Contended | Trouble::Raced => {
-                    raced += u32::from(error.trouble() == Trouble::Raced);
+                Trouble::Raced => raced += 1,
+                Trouble::Contended => {
                     contended += 1;
                     if contended > PASSING {
                         self.board.database_waits(Cause::DatabaseLocked, &error.to_string());

@@ -10,7 +10,7 @@ use super::value::{now, stored};
 use super::write::Writer;
 use super::{Store, StoreError, convert, load};
 use crate::chain::{ChainId, RawEvent, SeqNo, Timestamp};
-use crate::market::fold::{self, Changes, Entry, Rows};
+use crate::market::fold::{self, Changes, Entry, Keys, Rows};
 use crate::market::{Markets, Refusal, Stream};
 
 /// A contiguous run of one stream's events, ready to be committed. Never empty.
@@ -60,8 +60,18 @@ impl Store {
     /// Executes slices of different streams in one transaction. On any error nothing has happened, but for a lost
     /// connection at the very end: then the checkpoints decide ([`Store::checkpoint`]).
     pub async fn commit(&self, markets: &Markets, slices: &[Slice]) -> Result<Committed, StoreError> {
+        self.commit_in(markets, slices, false).await
+    }
+
+    /// The same once an import, or another worker, was first with a new token or collection: their rows are claimed before
+    /// they are read, which costs more and cannot lose such a race again.
+    pub async fn commit_claiming(&self, markets: &Markets, slices: &[Slice]) -> Result<Committed, StoreError> {
+        self.commit_in(markets, slices, true).await
+    }
+
+    async fn commit_in(&self, markets: &Markets, slices: &[Slice], claim: bool) -> Result<Committed, StoreError> {
         let transaction = self.commits.begin_with_options(self.to_write()).await?;
-        match self.execute(&transaction, markets, slices).await {
+        match self.execute(&transaction, markets, slices, claim).await {
             Ok(committed) => {
                 transaction.commit().await?;
                 if let Some(recorder) = &self.recorder {
@@ -85,6 +95,7 @@ impl Store {
         transaction: &DatabaseTransaction,
         markets: &Markets,
         slices: &[Slice],
+        claim: bool,
     ) -> Result<Committed, StoreError> {
         let now = now();
         let writer = Writer::new(self, transaction);
@@ -93,7 +104,16 @@ impl Store {
         }
         let events = || slices.iter().flat_map(|slice| slice.events.iter().map(move |event| (&slice.stream, event)));
         let batch: Vec<&Entry> = events().filter_map(|(_, event)| event.meaning.as_ref().ok()).collect();
-        let rows = load::rows(transaction, &fold::keys(&batch)).await?;
+        let keys = fold::keys(&batch);
+        let rows = if claim {
+            let (deals, items) = apart(keys);
+            let rows = load::rows(transaction, &deals).await?;
+            self.claim(&writer, &batch, now).await?;
+            let Rows { tokens, collections, .. } = load::rows(transaction, &items).await?;
+            Rows { tokens, collections, ..rows }
+        } else {
+            load::rows(transaction, &keys).await?
+        };
         let late = fold::late(&batch, &rows);
         let history = load::history(transaction, markets, &late).await?;
         let changes = fold::fold(&batch, &rows, &history);
@@ -110,6 +130,16 @@ impl Store {
         writer.insert::<dead_letters::Entity>(parked.collect()).await.map_err(StoreError::not_a_race)?;
         self.write_changes(&writer, &rows, changes, now).await?;
         Ok(Committed { events: events().count(), refolded: late.orders.len() + late.offers.len() })
+    }
+
+    /// Inserts the batch's tokens and collections that are not there, and locks those that are. What they hold is folded
+    /// once more later, which changes nothing.
+    async fn claim(&self, writer: &Writer<'_>, batch: &[&Entry], now: Timestamp) -> Result<(), StoreError> {
+        let rows = fold::fold(batch, &Rows::default(), &[]).rows;
+        let tokens = rows.tokens.into_values().map(|token| convert::token_row(token, now)).collect();
+        writer.replace::<tokens::Entity>(tokens, &[tokens::Column::TokenId]).await?;
+        let collections = rows.collections.into_values().map(|row| convert::collection_row(row, now)).collect();
+        writer.replace::<collections::Entity>(collections, &[collections::Column::CollectionId]).await
     }
 
     /// Compare-and-set. It comes first, so that its row lock keeps a second worker on the same stream waiting here.
@@ -181,6 +211,12 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Keys of orders and offers, and keys of tokens and collections.
+fn apart(keys: Keys) -> (Keys, Keys) {
+    let Keys { orders, offers, tokens, collections } = keys;
+    (Keys { orders, offers, ..Keys::default() }, Keys { tokens, collections, ..Keys::default() })
 }
 
 /// Rows that exist, and rows that do not yet.
