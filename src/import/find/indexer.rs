@@ -56,7 +56,10 @@ where
         let page = match source.cancel.run_until_cancelled(ask(offset)).await.ok_or(Failed::Cancelled)? {
             Ok(page) => page,
             Err(error) => {
-                patience.meet(error).await.map_err(|failed| Failed::Refused(failed.reason()))?;
+                patience.meet(error).await.map_err(|failed| match failed {
+                    Failed::Cancelled => Failed::Cancelled,
+                    lasting => Failed::Refused(lasting.reason()),
+                })?;
                 continue;
             }
         };
