@@ -12,7 +12,7 @@ use std::time::Duration;
 use event_worker::chain::SeqNo;
 use event_worker::market::{Market, Markets};
 use event_worker::simulate::{CREATOR, Config, Created};
-use event_worker::state::{Executed, Slice, Store};
+use event_worker::state::{Executed, Import, Plan, Slice, Store, StoreError};
 use event_worker::subject::{self, EventHandle, Nodes, Subject};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -26,7 +26,7 @@ on_every_database!(
     an_account_is_imported_whole_and_again_without_a_change,
     a_killed_import_run_again_ends_in_the_same_rows,
     an_import_beside_a_worker_disturbs_neither,
-    rows_that_are_claimed_first_come_out_the_same,
+    plans_made_ahead_hold_or_are_overtaken,
     an_unkind_node_changes_nothing,
     a_list_in_a_file_is_imported_but_for_its_bad_entries,
 );
@@ -239,18 +239,19 @@ async fn an_import_beside_a_worker_disturbs_neither(backend: Backend) {
     }
 }
 
-/// What a worker does after an import was first with a row.
-async fn rows_that_are_claimed_first_come_out_the_same(backend: Backend) {
+/// Plans are made while the one before is not executed yet, as a worker does, and sometimes somebody writes in between.
+async fn plans_made_ahead_hold_or_are_overtaken(backend: Backend) {
     let node = TestNode::start(Config { events: 1_500, collections: 0, ..Config::default() }).await;
     let creators = market_creators(&node).join(",");
     let database = TestDatabase::create(backend).await;
     setup(&database, &node).with("--account").with(&creators).to_end().await.expect(0);
     let store = Store::connect(&database.url.parse().unwrap()).await.unwrap();
+    let other = Store::connect(&database.url.parse().unwrap()).await.unwrap();
     let markets = Markets::new(vec![Market::built_in("imart", None).unwrap()]).unwrap();
     store.prepare(&markets).await.unwrap();
     let config = subject::Config { nodes: vec![(node.url.parse().unwrap(), None)], archive: None };
     let nodes = Arc::new(Nodes::new(config).unwrap());
-    // Stream after stream: most events come late, and of most tokens and collections the rows are there already.
+    let mut slices: Vec<Arc<[Slice]>> = vec![];
     for stream in markets.streams() {
         let handle = &stream.handle;
         let subject = EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field);
@@ -261,14 +262,47 @@ async fn rows_that_are_claimed_first_come_out_the_same(backend: Backend) {
             next = last.seq_no.next();
             let executed = |raw| Executed { meaning: stream.entry(&raw), raw };
             let events = page.events.into_iter().map(executed).collect();
-            let slice = Slice { stream: Arc::clone(stream), chain_id: page.ledger.chain_id, events };
-            store.commit_claiming(&markets, &[slice]).await.unwrap();
+            slices.push([Slice { stream: Arc::clone(stream), chain_id: page.ledger.chain_id, events }].into());
         }
     }
+    // Stream after stream: many events come late.
+    let (mut planned, mut overtaken, mut late) = (0, 0, 0);
+    let mut waiting: Option<(Plan, Arc<[Slice]>)> = None;
+    for (at, slices) in slices.into_iter().enumerate() {
+        let before = waiting.as_ref().map(|(plan, _)| plan.after());
+        let plan = store.plan(&markets, Arc::clone(&slices), before).await.unwrap();
+        let mut as_planned = true;
+        if let Some((plan, slices)) = waiting.take() {
+            if at % 5 == 0 {
+                other.import(&Import::default()).await.unwrap();
+            }
+            match store.execute(plan).await {
+                Ok(_) => planned += 1,
+                Err(StoreError::Overtaken) => {
+                    overtaken += 1;
+                    as_planned = false;
+                    store.commit(&markets, &slices).await.unwrap();
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        match plan {
+            Some(plan) if as_planned => waiting = Some((plan, slices)),
+            _ => {
+                late += 1;
+                store.commit(&markets, &slices).await.unwrap();
+            }
+        }
+    }
+    if let Some((plan, _)) = waiting {
+        store.execute(plan).await.unwrap();
+    }
+    assert!(planned > 2 && overtaken > 0 && late > 0, "{planned} {overtaken} {late}");
     let tables = folded_alone(&tables::read(&database.db).await);
-    tables::assert_equal(&folded_alone(&plain_fold(&node.node.history())), &tables, &format!("{backend:?}, claimed"));
+    tables::assert_equal(&folded_alone(&plain_fold(&node.node.history())), &tables, &format!("{backend:?}, planned ahead"));
     assert!(database.number("SELECT COUNT(*) FROM collections WHERE imported > 0").await > Some(3));
     store.close().await.unwrap();
+    other.close().await.unwrap();
 }
 
 fn market_creators(node: &TestNode) -> Vec<String> {

@@ -9,6 +9,7 @@ use sea_orm_migration::prelude::*;
 mod columns;
 mod m20261121_000001_tables;
 mod m20261121_000002_import;
+mod m20261121_000003_commits;
 
 /// All schema changes, oldest first.
 pub struct Migrator;
@@ -17,7 +18,7 @@ pub struct Migrator;
 pub const MIGRATIONS_TABLE: &str = "event_worker_migrations";
 
 /// The tables that migrations create.
-pub const TABLES: [&str; 11] = [
+pub const TABLES: [&str; 12] = [
     "checkpoints",
     "observer_status",
     "markets",
@@ -29,12 +30,17 @@ pub const TABLES: [&str; 11] = [
     "tokens",
     "dead_letters",
     "imports",
+    "commits",
 ];
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_tables::Migration), Box::new(m20261121_000002_import::Migration)]
+        vec![
+            Box::new(m20261121_000001_tables::Migration),
+            Box::new(m20261121_000002_import::Migration),
+            Box::new(m20261121_000003_commits::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

@@ -176,9 +176,7 @@ fn cannot_connect(url: &DatabaseUrl, error: &StoreError) -> Failure {
     let message = format!("DATABASE_URL={url}: {error}");
     match error.trouble() {
         crate::state::Trouble::Lasting => Failure::Setting(message),
-        crate::state::Trouble::Contended | crate::state::Trouble::Raced | crate::state::Trouble::Away => {
-            Failure::Failed(message)
-        }
+        crate::state::Trouble::Contended | crate::state::Trouble::Away => Failure::Failed(message),
     }
 }
 

@@ -132,7 +132,7 @@ impl Writer {
             match error.trouble() {
                 Trouble::Lasting => return Err(error),
                 _ if self.stop.is_cancelled() => return Err(error),
-                Trouble::Contended | Trouble::Raced => {}
+                Trouble::Contended => {}
                 Trouble::Away if since.elapsed() > PATIENCE => return Err(error),
                 Trouble::Away => {}
             }

@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Cause};
 use super::lane::Sender;
+use super::pages::{Pages, Standing};
+use super::room::{Room, Ticket};
 use super::{Config, Stopped};
 use crate::backoff::Backoff;
 use crate::chain::{ChainId, RawEvent, SeqNo, Version};
@@ -21,7 +23,8 @@ const GAP_PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Feed<S> {
     index: usize,
     stream: Arc<Stream>,
-    subject: S,
+    subject: Arc<S>,
+    pages: Pages<S>,
     lane: Sender,
     board: Arc<Board>,
     config: Config,
@@ -62,11 +65,14 @@ impl<S: Subject> Feed<S> {
         chain_id: Option<ChainId>,
         config: &Config,
         lane: Sender,
+        room: Arc<Room>,
         board: Arc<Board>,
     ) -> Self {
+        let subject = Arc::new(subject);
         Self {
             index,
             stream,
+            pages: Pages::new(index, Arc::clone(&subject), room),
             subject,
             lane,
             board,
@@ -102,6 +108,7 @@ impl<S: Subject> Feed<S> {
     }
 
     async fn read(&mut self, cancel: &CancellationToken) -> End {
+        self.pages.begin(self.standing());
         self.look_ahead().await;
         loop {
             if let Err(end) = self.step(cancel).await {
@@ -110,7 +117,11 @@ impl<S: Subject> Feed<S> {
         }
     }
 
-    /// How many events there are, for progress only: if it cannot be read, reading a page will tell why.
+    fn standing(&self) -> Standing {
+        Standing { next: self.next, version: self.version, known: self.known, archived: self.archived }
+    }
+
+    /// How many events there are, to read ahead and for progress: if it cannot be read, reading a page will tell why.
     async fn look_ahead(&mut self) {
         if let Ok(counter) = self.subject.counter().await {
             self.known = counter.next;
@@ -121,13 +132,8 @@ impl<S: Subject> Feed<S> {
     async fn step(&mut self, cancel: &CancellationToken) -> Step {
         self.follow_the_writer()?;
         self.check_parked(cancel).await?;
-        let page = if self.archived {
-            self.subject.archived_page(self.next).await
-        } else {
-            self.subject.page(self.next).await
-        };
-        let page = match page {
-            Ok(page) => page,
+        let (page, ticket) = match self.pages.next(self.standing()).await {
+            Ok(read) => read,
             Err(error) => return self.meet(error, cancel).await,
         };
         self.check_chain(page.ledger)?;
@@ -149,7 +155,7 @@ impl<S: Subject> Feed<S> {
         // The archive's end: from here on the node must know.
         let was_archived = self.archived;
         self.archived &= full;
-        self.hand_over(page, good).await;
+        self.hand_over(page, good, ticket);
         self.check_parked(cancel).await?;
         if full && self.next > self.known {
             self.look_ahead().await;
@@ -179,7 +185,7 @@ impl<S: Subject> Feed<S> {
     }
 
     /// Decodes the first `good` events of `page` and sends them; no more than up to the last that may be parked.
-    async fn hand_over(&mut self, page: Page, good: usize) {
+    fn hand_over(&mut self, page: Page, good: usize, ticket: Ticket) {
         let mut events = Vec::with_capacity(good);
         for raw in page.events.into_iter().take(good) {
             if self.parked >= self.config.max_parked {
@@ -192,7 +198,7 @@ impl<S: Subject> Feed<S> {
         }
         let chain_id = page.ledger.chain_id;
         self.chain_id = chain_id.or(self.chain_id);
-        self.lane.send(Slice { stream: Arc::clone(&self.stream), chain_id, events }).await;
+        self.lane.send(Slice { stream: Arc::clone(&self.stream), chain_id, events }, ticket);
     }
 
     fn decode(&mut self, raw: RawEvent) -> Executed {

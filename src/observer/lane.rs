@@ -1,18 +1,14 @@
-//! The way from a feed to the writer: bounded in bytes, and back comes what has been committed.
+//! The way from a feed to the writer, and back comes what has been committed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
+use super::room::Ticket;
 use crate::chain::{ChainId, SeqNo, Version};
 use crate::market::Stream;
 use crate::state::{Checkpoint, Executed, Slice};
-
-/// How much a feed may be ahead of the writer, in bytes of event data and overhead.
-const ROOM: usize = 1 << 20;
-/// What an event weighs besides its data, roughly.
-const OVERHEAD: usize = 600;
 
 /// How far the writer is with a lane.
 #[derive(Debug, Clone, Default)]
@@ -27,8 +23,8 @@ pub(super) struct Position {
 
 /// What feeds tell the writer.
 pub(super) enum Message {
-    /// Events to commit; more are coming at once.
-    Slice(Slice, OwnedSemaphorePermit),
+    /// Events to commit, and their room; more are coming at once.
+    Slice(Slice, Ticket),
     /// Nothing is coming for now: others need not wait for this lane.
     Idle,
 }
@@ -37,7 +33,6 @@ pub(super) enum Message {
 pub(super) struct Sender {
     pub index: usize,
     pub messages: mpsc::UnboundedSender<(usize, Message)>,
-    pub room: Arc<Semaphore>,
     pub position: watch::Receiver<Position>,
 }
 
@@ -47,22 +42,18 @@ pub(super) struct Lane {
     pub position: watch::Sender<Position>,
     /// Whether more is coming at once.
     pub busy: bool,
-    room: Arc<Semaphore>,
     expected: SeqNo,
     chain_id: Option<ChainId>,
     events: VecDeque<Executed>,
-    permits: VecDeque<(SeqNo, OwnedSemaphorePermit)>,
+    /// By the end of the slice that each came with.
+    tickets: VecDeque<(SeqNo, Ticket)>,
 }
 
 impl Sender {
-    /// Sends `slice` once there is room.
-    pub async fn send(&self, slice: Slice) {
-        let weight = slice.events.iter().map(|event| event.raw.data.len() + OVERHEAD).sum::<usize>().min(ROOM);
-        let permits = u32::try_from(weight).unwrap_or(u32::MAX);
-        // Neither is ever closed while a feed lives but at the end of the program.
-        if let Ok(permit) = Arc::clone(&self.room).acquire_many_owned(permits).await {
-            let _ = self.messages.send((self.index, Message::Slice(slice, permit)));
-        }
+    /// Sends `slice`, with the room that it takes.
+    pub fn send(&self, slice: Slice, ticket: Ticket) {
+        // Never closed while a feed lives but at the end of the program.
+        let _ = self.messages.send((self.index, Message::Slice(slice, ticket)));
     }
 
     /// Tells that nothing is coming for now.
@@ -77,22 +68,21 @@ impl Lane {
             stream: Arc::clone(stream),
             position: watch::channel(Position { next, ..Position::default() }).0,
             busy: true,
-            room: Arc::new(Semaphore::new(ROOM)),
             expected: next,
             chain_id: None,
             events: VecDeque::new(),
-            permits: VecDeque::new(),
+            tickets: VecDeque::new(),
         }
     }
 
     pub fn sender(&self, index: usize, messages: mpsc::UnboundedSender<(usize, Message)>) -> Sender {
-        Sender { index, messages, room: Arc::clone(&self.room), position: self.position.subscribe() }
+        Sender { index, messages, position: self.position.subscribe() }
     }
 
     pub fn receive(&mut self, message: Message) {
         match message {
             Message::Idle => self.busy = false,
-            Message::Slice(slice, permit) => {
+            Message::Slice(slice, ticket) => {
                 // A feed may not know yet that another worker was faster, or that the writer gave up here. What is dropped
                 // must give its room back at once: nothing will be committed that would.
                 if self.has_failed() || slice.end() <= self.expected {
@@ -101,7 +91,7 @@ impl Lane {
                 }
                 self.busy = true;
                 self.chain_id = slice.chain_id.or(self.chain_id);
-                self.permits.push_back((slice.end(), permit));
+                self.tickets.push_back((slice.end(), ticket));
                 let expected = self.expected;
                 self.events.extend(slice.events.into_iter().filter(|event| event.raw.seq_no >= expected));
             }
@@ -113,14 +103,22 @@ impl Lane {
         self.events.iter().map(|event| event.raw.version)
     }
 
+    /// How many events wait up to `horizon`.
+    pub fn waiting(&self, horizon: Version) -> usize {
+        self.events.partition_point(|event| event.raw.version <= horizon)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
     /// Takes all events up to `horizon`.
     pub fn take(&mut self, horizon: Version) -> Option<Slice> {
-        let count = self.events.partition_point(|event| event.raw.version <= horizon);
-        let events: Vec<_> = self.events.drain(..count).collect();
+        let events: Vec<_> = self.events.drain(..self.waiting(horizon)).collect();
+        let rest = self.events.front().map(|event| event.raw.seq_no);
+        for (_, ticket) in self.tickets.iter_mut().take_while(|(end, _)| rest.is_none_or(|rest| *end <= rest)) {
+            ticket.taken();
+        }
         (!events.is_empty()).then(|| Slice { stream: Arc::clone(&self.stream), chain_id: self.chain_id, events })
     }
 
@@ -128,8 +126,8 @@ impl Lane {
     pub fn settle(&mut self, next: SeqNo) {
         self.expected = self.expected.max(next);
         self.events.retain(|event| event.raw.seq_no >= next);
-        while self.permits.front().is_some_and(|(end, _)| *end <= next) {
-            self.permits.pop_front();
+        while self.tickets.front().is_some_and(|(end, _)| *end <= next) {
+            self.tickets.pop_front();
         }
         self.position.send_modify(|position| position.next = position.next.max(next));
     }
@@ -144,7 +142,7 @@ impl Lane {
     pub fn fail(&mut self, reason: String) {
         self.busy = false;
         self.events.clear();
-        self.permits.clear();
+        self.tickets.clear();
         self.position.send_modify(|position| position.failed = Some(reason));
     }
 
@@ -155,6 +153,7 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
+    use super::super::room::Room;
     use super::*;
     use crate::chain::RawEvent;
     use crate::market::Market;
@@ -183,20 +182,23 @@ mod tests {
         let mut lane = Lane::new(stream, SeqNo::ZERO);
         let (messages, mut received) = mpsc::unbounded_channel();
         let sender = lane.sender(0, messages);
+        let room = Room::new(1);
+        // More than half of it, so that two are too many, but for one that nothing is waiting of.
+        let ticket = || room.ticket(0, Version::default(), 7 << 20);
         lane.settle(SeqNo::new(1_000).unwrap());
         for start in (0..1_000).step_by(50) {
-            // Would wait for ever once the room is taken.
-            sender.send(slice(stream, start..start + 50)).await;
+            sender.send(slice(stream, start..start + 50), ticket().unwrap());
             lane.receive(received.recv().await.unwrap().1);
         }
         assert!(lane.is_empty() && !lane.busy);
-        assert_eq!(sender.room.available_permits(), ROOM);
         // Partly old: the rest is kept, and its room too.
-        sender.send(slice(stream, 990..1_010)).await;
+        sender.send(slice(stream, 990..1_010), ticket().unwrap());
         lane.receive(received.recv().await.unwrap().1);
+        assert!(ticket().is_none());
         assert_eq!(lane.take(Version::max()).unwrap().start(), SeqNo::new(1_000).unwrap());
-        assert!(sender.room.available_permits() < ROOM);
+        assert!(ticket().is_some(), "the writer has nothing left of it");
         lane.settle(SeqNo::new(1_010).unwrap());
-        assert_eq!(sender.room.available_permits(), ROOM);
+        assert!(ticket().is_some(), "all room is back");
+        assert!(ticket().is_some(), "and stays");
     }
 }

@@ -1,13 +1,16 @@
 //! The loop over subject, market and state.
 //!
-//! Each observer has a [`feed`] that reads pages, checks and decodes them, ahead of what is committed but within a bound.
-//! One [`writer`] takes what all feeds have ready, in ledger order where they are far behind, and commits it. What is
-//! going on stands on the [`board`], from which logs, progress and `observer_status` are told by the [`reporter`].
+//! Each observer has a [`feed`] that reads [`pages`], several at once while it is behind, within the [`room`] that all feeds
+//! share, checks and decodes them. One [`writer`] takes what all feeds have ready, in ledger order where they are far
+//! behind, and commits it. What is going on stands on the [`board`], from which logs, progress and `observer_status` are
+//! told by the [`reporter`].
 
 mod board;
 mod feed;
 mod lane;
+mod pages;
 mod reporter;
+mod room;
 mod writer;
 
 use std::sync::Arc;
@@ -24,6 +27,7 @@ use crate::market::{Markets, Stream};
 use crate::state::{Checkpoint, Store, StoreError, Trouble};
 use crate::subject::Subject;
 use feed::Feed;
+use room::Room;
 use writer::Writer;
 
 /// How observers go about their work.
@@ -68,6 +72,7 @@ pub async fn run<S: Subject>(
     let reporter = tokio::spawn(reporter);
     let mut writer = Writer::new(store, Arc::clone(&markets), Arc::clone(&board), cancel.clone());
     let mut feeds = JoinSet::new();
+    let room = Room::new(checkpoints.len());
     for (index, (stream, checkpoint)) in markets.streams().zip(checkpoints).enumerate() {
         let lane = writer.lane(stream, checkpoint.next);
         board.executed(index, checkpoint.next, None);
@@ -79,6 +84,7 @@ pub async fn run<S: Subject>(
             chain_id,
             &config,
             lane,
+            Arc::clone(&room),
             Arc::clone(&board),
         );
         feeds.spawn(feed.run(cancel.clone()));

@@ -1,9 +1,11 @@
-//! Committing what the feeds have ready: one transaction at a time, of as many streams as have something.
+//! Committing what the feeds have ready: one transaction at a time, of as many streams as have something. While the database
+//! executes one, the next is planned.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +14,7 @@ use super::lane::{Lane, Message, Sender};
 use crate::backoff::Backoff;
 use crate::chain::{SeqNo, Version};
 use crate::market::{Markets, Stream};
-use crate::state::{Slice, Store, StoreError, Trouble};
+use crate::state::{After, Committed, Slice, Store, StoreError, Trouble};
 
 /// Events in one transaction, but for the last version's.
 const BATCH: usize = 2_000;
@@ -22,8 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Lock waits in a row that are nothing to speak of.
 const PASSING: u32 = 4;
-/// Lost races in a row that are not lost to somebody: tables and checkpoints do not fit together.
-const RACES: u32 = 50;
 
 pub(super) struct Writer {
     store: Store,
@@ -34,12 +34,21 @@ pub(super) struct Writer {
     messages: mpsc::UnboundedReceiver<(usize, Message)>,
     /// Handed to the feeds; gone once they are all made.
     sender: Option<mpsc::UnboundedSender<(usize, Message)>>,
+    /// The commit that the next transaction is planned beside.
+    under_way: Option<UnderWay>,
+}
+
+struct UnderWay {
+    slices: Arc<[Slice]>,
+    after: After,
+    commit: JoinHandle<Result<Committed, StoreError>>,
 }
 
 impl Writer {
     pub fn new(store: Store, markets: Arc<Markets>, board: Arc<Board>, cancel: CancellationToken) -> Self {
         let (sender, messages) = mpsc::unbounded_channel();
-        Self { store, markets, board, cancel, lanes: vec![], messages, sender: Some(sender) }
+        let sender = Some(sender);
+        Self { store, markets, board, cancel, lanes: vec![], messages, sender, under_way: None }
     }
 
     /// A lane for `stream`, whose next event is `next`. Lanes are numbered as they are made.
@@ -54,55 +63,83 @@ impl Writer {
     /// Commits until all feeds are gone or `cancel`; the commit under way is always finished.
     pub async fn run(mut self) {
         self.sender = None;
-        let mut waiting_since: Option<Instant> = None;
+        while let Some(slices) = self.next().await {
+            self.commit_behind(slices.into()).await;
+        }
+        self.land().await;
+    }
+
+    /// What is to be committed next. While a commit is under way, only as much as fits into one: whatever else comes
+    /// until it is done makes the next one larger.
+    async fn next(&mut self) -> Option<Vec<Slice>> {
+        let mut waiting_since = None;
         loop {
             while let Ok((index, message)) = self.messages.try_recv() {
                 self.lanes[index].receive(message);
             }
             if self.cancel.is_cancelled() {
-                return;
+                return None;
             }
             let nothing = self.lanes.iter().all(Lane::is_empty);
-            let missing = self.lanes.iter().any(|lane| lane.busy && lane.is_empty());
-            if nothing || missing {
-                let until = (!nothing).then(|| *waiting_since.get_or_insert_with(Instant::now) + PATIENCE);
-                match self.more(until).await {
-                    More::Came => continue,
-                    More::TimeIsUp => {}
-                    More::Never if nothing => return,
-                    More::Never => {}
-                }
+            let missing = !nothing && self.lanes.iter().any(|lane| lane.busy && lane.is_empty());
+            let early = self.under_way.is_some() && self.waiting() < BATCH;
+            if !nothing && !missing && !early {
+                return Some(self.take());
             }
-            waiting_since = None;
-            let slices = self.take();
-            self.execute(slices).await;
+            let until = missing.then(|| *waiting_since.get_or_insert_with(Instant::now) + PATIENCE);
+            match self.more(until).await {
+                More::Came => {}
+                More::Never if nothing => return None,
+                More::TimeIsUp | More::Never => return Some(self.take()),
+            }
         }
     }
 
+    /// Waits for events, or the end of the commit under way.
     async fn more(&mut self, until: Option<Instant>) -> More {
-        let message = async {
+        let time_is_up = async {
             match until {
-                None => self.messages.recv().await.map_or(More::Never, |(index, message)| {
-                    self.lanes[index].receive(message);
-                    More::Came
-                }),
-                Some(until) => match tokio::time::timeout_at(until, self.messages.recv()).await {
-                    Ok(Some((index, message))) => {
-                        self.lanes[index].receive(message);
-                        More::Came
-                    }
-                    Ok(None) => More::Never,
-                    Err(_) => More::TimeIsUp,
-                },
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
             }
         };
-        self.cancel.run_until_cancelled(message).await.unwrap_or(More::Came)
+        let committed = async {
+            match &mut self.under_way {
+                Some(under_way) => (&mut under_way.commit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => More::Came,
+            committed = committed => {
+                self.landed(committed).await;
+                More::Came
+            }
+            message = self.messages.recv() => match message {
+                Some((index, message)) => {
+                    self.lanes[index].receive(message);
+                    More::Came
+                }
+                None => More::Never,
+            },
+            () = time_is_up => More::TimeIsUp,
+        }
     }
 
-    /// What can be committed now: all lanes up to the version that every busy lane has reached.
+    /// The version up to which events are taken: all busy lanes have reached it.
+    fn horizon(&self) -> Version {
+        let reached = self.lanes.iter().filter(|lane| lane.busy).filter_map(|lane| lane.versions().next_back());
+        reached.min().unwrap_or_else(Version::max)
+    }
+
+    fn waiting(&self) -> usize {
+        let horizon = self.horizon();
+        self.lanes.iter().map(|lane| lane.waiting(horizon)).sum()
+    }
+
     fn take(&mut self) -> Vec<Slice> {
-        let reached = self.lanes.iter().filter(|lane| lane.busy).filter_map(|lane| lane.versions().next_back()).min();
-        let mut horizon = reached.unwrap_or_else(Version::max);
+        let mut horizon = self.horizon();
         let mut versions: Vec<_> =
             self.lanes.iter().flat_map(|lane| lane.versions().take_while(|version| *version <= horizon)).collect();
         if versions.len() > BATCH {
@@ -111,14 +148,56 @@ impl Writer {
         self.lanes.iter_mut().filter_map(|lane| lane.take(horizon)).collect()
     }
 
-    /// Commits `slices` together; if that lastingly fails, each alone, so that only the one at fault stops.
-    async fn execute(&mut self, slices: Vec<Slice>) {
-        match self.commit(slices).await {
+    /// Plans `slices` while the commit before is still under way, and then commits them. Where plan or commit fail, they
+    /// go [`Writer::execute`]'s way, which is slower and knows what to do.
+    async fn commit_behind(&mut self, slices: Arc<[Slice]>) {
+        let before = self.under_way.as_ref().map(|under_way| under_way.after.clone());
+        let plan = self.store.plan(&self.markets, Arc::clone(&slices), before).await;
+        let as_planned = self.land().await;
+        match plan {
+            Ok(Some(plan)) if as_planned => {
+                let (store, after) = (self.store.clone(), plan.after());
+                let commit = tokio::spawn(async move { store.execute(plan).await });
+                self.under_way = Some(UnderWay { slices, after, commit });
+            }
+            _ => self.execute(slices.to_vec(), None).await,
+        }
+    }
+
+    /// Waits for the commit under way; whether it was done as planned.
+    async fn land(&mut self) -> bool {
+        let Some(under_way) = &mut self.under_way else { return true };
+        let committed = (&mut under_way.commit).await;
+        self.landed(committed).await
+    }
+
+    async fn landed(&mut self, committed: Result<Result<Committed, StoreError>, JoinError>) -> bool {
+        let Some(UnderWay { slices, .. }) = self.under_way.take() else { return true };
+        match committed {
+            Ok(Ok(_)) => {
+                self.done(&slices);
+                return true;
+            }
+            Ok(Err(StoreError::Overtaken)) => self.execute(slices.to_vec(), None).await,
+            Ok(Err(error)) => self.execute(slices.to_vec(), Some(error)).await,
+            Err(panic) => {
+                let error = StoreError::Refused(format!("a commit broke down, which is a bug: {panic}"));
+                self.execute(slices.to_vec(), Some(error)).await;
+            }
+        }
+        false
+    }
+
+    /// Commits `slices` together, after `failure` if that was tried; if that lastingly fails, each alone, so that only the
+    /// one at fault stops.
+    async fn execute(&mut self, slices: Vec<Slice>, failure: Option<StoreError>) {
+        let slices = slices.into_iter().filter_map(|slice| self.unsettled(slice)).collect();
+        match self.commit(slices, failure).await {
             Ok(()) => {}
             Err((slices, error)) if slices.len() == 1 => self.fail(&slices[0], &error),
             Err((slices, _)) => {
                 for slice in slices {
-                    if let Err((slices, error)) = self.commit(vec![slice]).await {
+                    if let Err((slices, error)) = self.commit(vec![slice], None).await {
                         self.fail(&slices[0], &error);
                     }
                 }
@@ -126,27 +205,33 @@ impl Writer {
         }
     }
 
+    /// What of `slice` is left to do, after the slices before it went another way than planned.
+    fn unsettled(&self, mut slice: Slice) -> Option<Slice> {
+        let lane = self.index(&slice).map(|index| &self.lanes[index]).filter(|lane| !lane.has_failed())?;
+        let next = lane.position.borrow().next;
+        slice.events.retain(|event| event.raw.seq_no >= next);
+        (!slice.events.is_empty()).then_some(slice)
+    }
+
     /// Tries until it is done, by us or another worker, or cannot be done. An answer that got lost is no guess: after each
     /// failure the checkpoints are read again, and they decide what is left to do.
-    async fn commit(&mut self, mut slices: Vec<Slice>) -> Result<(), (Vec<Slice>, StoreError)> {
+    async fn commit(
+        &mut self,
+        mut slices: Vec<Slice>,
+        mut failure: Option<StoreError>,
+    ) -> Result<(), (Vec<Slice>, StoreError)> {
         let mut backoff = Backoff::default();
-        let (mut contended, mut raced) = (0, 0);
+        let mut contended = 0;
         while !slices.is_empty() {
-            let done = if raced == 0 {
-                self.store.commit(&self.markets, &slices).await
-            } else {
-                self.store.commit_claiming(&self.markets, &slices).await
+            let done = match failure.take() {
+                None => self.store.commit(&self.markets, &slices).await.map(drop),
+                Some(error) => Err(error),
             };
             let Err(error) = done else {
-                self.board.database_works();
-                for slice in &slices {
-                    self.settle(slice, slice.end());
-                }
+                self.done(&slices);
                 return Ok(());
             };
             match error.trouble() {
-                Trouble::Raced if raced == RACES => return Err((slices, error)),
-                Trouble::Raced => raced += 1,
                 Trouble::Contended => {
                     contended += 1;
                     if contended > PASSING {
@@ -200,6 +285,13 @@ impl Writer {
             left.extend((!rest.events.is_empty()).then_some(rest));
         }
         Ok(left)
+    }
+
+    fn done(&mut self, slices: &[Slice]) {
+        self.board.database_works();
+        for slice in slices {
+            self.settle(slice, slice.end());
+        }
     }
 
     fn settle(&mut self, slice: &Slice, next: SeqNo) {

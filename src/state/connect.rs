@@ -32,10 +32,9 @@ impl Store {
             connecting.map_err(|_| refused(&"no answer in 10 s"))?.map_err(|error| refused(&error))?;
         }
         let db = Database::connect(options(url, CONNECTIONS)).await?;
-        let mut commits = options(url, 1);
-        // Commands that only read never open it.
-        commits.connect_lazy(true);
-        Ok(Self::new(db, Database::connect(commits).await?))
+        // Commands that only read never open these two.
+        let one = || options(url, 1).connect_lazy(true).to_owned();
+        Ok(Self::new(db, Database::connect(one()).await?, Database::connect(one()).await?))
     }
 }
 

@@ -101,24 +101,24 @@ fn parties(entry: &Entry) -> (Option<Address>, Option<Address>) {
     }
 }
 
-pub(super) fn order_row(order: Order) -> orders::Model {
+pub(super) fn order_row(order: &Order) -> orders::Model {
     let Order { item, last, .. } = order;
     orders::Model {
-        order_id: order.order_id,
+        order_id: order.order_id.clone(),
         market: order.market.to_string(),
-        order_key: order.order_key,
-        collection_id: item.collection_id,
-        collection_name: item.collection_name,
+        order_key: order.order_key.clone(),
+        collection_id: item.collection_id.clone(),
+        collection_name: item.collection_name.clone(),
         creator: shown(item.creator),
-        token_id: item.token_id,
-        token_name: item.token_name,
+        token_id: item.token_id.clone(),
+        token_name: item.token_name.clone(),
         property_version: item.property_version,
         seller: shown(order.seller),
         buyer: shown(order.buyer),
         price: order.price,
         quantity: order.quantity,
         remaining_quantity: order.remaining_quantity,
-        currency: order.currency,
+        currency: order.currency.clone(),
         status: order.status.name().to_owned(),
         sale_price: order.sale_price,
         listed_at: order.listed_at,
@@ -163,25 +163,25 @@ pub(super) fn order(row: orders::Model) -> Result<Order> {
     })
 }
 
-pub(super) fn offer_row(offer: Offer) -> offers::Model {
+pub(super) fn offer_row(offer: &Offer) -> offers::Model {
     let Offer { item, last, .. } = offer;
     offers::Model {
-        offer_id: offer.offer_id,
+        offer_id: offer.offer_id.clone(),
         market: offer.market.to_string(),
-        offer_key: offer.offer_key,
+        offer_key: offer.offer_key.clone(),
         scope: offer.scope.name().to_owned(),
-        collection_id: item.collection_id,
-        collection_name: item.collection_name,
+        collection_id: item.collection_id.clone(),
+        collection_name: item.collection_name.clone(),
         creator: shown(item.creator),
-        token_id: item.token_id,
-        token_name: item.token_name,
+        token_id: item.token_id.clone(),
+        token_name: item.token_name.clone(),
         property_version: item.property_version,
         offerer: shown(offer.offerer),
         acceptor: shown(offer.acceptor),
         price: offer.price,
         quantity: offer.quantity,
         remaining_quantity: offer.remaining_quantity,
-        currency: offer.currency,
+        currency: offer.currency.clone(),
         status: offer.status.name().to_owned(),
         expires_at: offer.expires_at,
         opened_at: offer.opened_at,
@@ -228,20 +228,20 @@ pub(super) fn offer(row: offers::Model) -> Result<Offer> {
 }
 
 /// Columns that importing owns are null here; an update leaves them out.
-pub(super) fn token_row(token: Token, now: Timestamp) -> tokens::Model {
-    let (token_id, property_version) = token.key;
+pub(super) fn token_row(token: &Token, now: Timestamp) -> tokens::Model {
+    let (token_id, property_version) = token.key.clone();
     let since = token.owner.as_ref().map(|owner| owner.since);
     tokens::Model {
         token_id,
         property_version,
-        collection_id: token.collection_id,
+        collection_id: token.collection_id.clone(),
         creator: shown(token.creator),
-        collection_name: token.collection_name,
-        name: token.name,
-        description: token.description,
-        uri: token.uri,
+        collection_name: token.collection_name.clone(),
+        name: token.name.clone(),
+        description: token.description.clone(),
+        uri: token.uri.clone(),
         created_version: token.created_version.map(Version::column),
-        owner: token.owner.map(|owner| owner.address.to_string()),
+        owner: token.owner.as_ref().map(|owner| owner.address.to_string()),
         owner_version: since.map(|since| since.version.column()),
         owner_place: since.map(|since| since.place),
         owner_seq_no: since.map(|since| since.seq_no.column()),
@@ -275,13 +275,13 @@ pub(super) fn token(row: tokens::Model) -> Result<Token> {
 }
 
 /// Columns that importing owns are null here; an update leaves them out.
-pub(super) fn collection_row(collection: Collection, now: Timestamp) -> collections::Model {
+pub(super) fn collection_row(collection: &Collection, now: Timestamp) -> collections::Model {
     collections::Model {
-        collection_id: collection.collection_id,
+        collection_id: collection.collection_id.clone(),
         creator: shown(collection.creator),
-        name: collection.name,
-        description: collection.description,
-        uri: collection.uri,
+        name: collection.name.clone(),
+        description: collection.description.clone(),
+        uri: collection.uri.clone(),
         standard: collection.standard.name().to_owned(),
         supply: None,
         maximum: collection.maximum,

@@ -12,6 +12,9 @@ pub enum StoreError {
     /// The checkpoint is not where it was: another worker executes this stream too.
     #[error("the checkpoint of {0} was moved by another worker")]
     Moved(String),
+    /// Somebody else has written rows since a plan read them.
+    #[error("another process has written meanwhile")]
+    Overtaken,
     /// There is no server where the URL says.
     #[error("{0}")]
     Unreachable(String),
@@ -25,8 +28,6 @@ pub enum StoreError {
 pub enum Trouble {
     /// Somebody else holds a lock: the whole transaction again.
     Contended,
-    /// A row that was to be new is there: a worker or an import was first. The whole transaction again.
-    Raced,
     /// The server is away, full or starting: wait.
     Away,
     /// It will fail again.
@@ -40,18 +41,18 @@ impl StoreError {
         match self {
             Self::Db(error) => trouble(error),
             Self::Unreachable(_) => Trouble::Away,
+            Self::Overtaken => Trouble::Contended,
             Self::Moved(_) | Self::Refused(_) => Trouble::Lasting,
         }
     }
 }
 
 impl StoreError {
-    /// The same, of a table whose rows only the holder of the checkpoint inserts: nobody can have been first.
-    pub(super) fn not_a_race(self) -> Self {
-        match self.trouble() {
-            Trouble::Raced => Self::Refused(self.to_string()),
-            Trouble::Contended | Trouble::Away | Trouble::Lasting => self,
-        }
+    pub(super) fn no_number() -> Self {
+        Self::Refused(
+            "the table commits is empty: was it emptied by hand? INSERT INTO commits (id, number) VALUES (1, 0), and start the worker again"
+                .to_owned(),
+        )
     }
 }
 
@@ -96,7 +97,6 @@ fn trouble(error: &DbErr) -> Trouble {
         _ => {}
     }
     match code(error).as_deref() {
-        Some("1062" | "23505" | "1555" | "2067") => Trouble::Raced,
         // Deadlock, lock wait, serialization failure, busy, stale snapshot.
         Some("1213" | "1205" | "40P01" | "40001" | "55P03" | "5" | "6" | "261" | "517") => Trouble::Contended,
         // MySQL: too many connections, shutting down, disk full, read-only, connection killed.

@@ -2,17 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
-    TransactionTrait,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, Order, QueryFilter, QueryOrder};
 use serde_json::{Map, Value};
 
-use super::commit::all_but;
 use super::entities::{checkpoints, collections, imports, tokens};
 use super::load::chunks;
+use super::plan::all_but;
 use super::value::now;
-use super::write::Writer;
+use super::write::Statements;
 use super::{Store, StoreError, convert};
 use crate::chain::{Address, Amount, ChainId, Version};
 use crate::market::fold::token::ImportedColumns;
@@ -79,22 +76,14 @@ pub struct Effects {
 impl Store {
     /// Writes what was found, in one transaction; rows that are just so are not touched.
     pub async fn import(&self, import: &Import) -> Result<Imported, StoreError> {
-        let transaction = self.commits.begin_with_options(self.to_write()).await?;
-        match self.write_import(&transaction, import).await {
-            Ok(imported) => {
-                transaction.commit().await?;
-                Ok(imported)
-            }
-            Err(error) => {
-                let _ = transaction.rollback().await;
-                Err(error)
-            }
-        }
+        let transaction = self.begin().await?;
+        let imported = self.write_import(&transaction, import).await;
+        self.end(transaction, imported).await
     }
 
     /// What [`Store::import`] would do. Nothing is written or locked.
     pub async fn weigh_import(&self, import: &Import) -> Result<Imported, StoreError> {
-        let (tokens, collections) = plan(&self.db, import, false).await?;
+        let (tokens, collections) = plan(&self.db, import).await?;
         Ok(Imported { collections: collections.effects, tokens: tokens.effects })
     }
 
@@ -121,10 +110,10 @@ impl Store {
     }
 
     async fn write_import(&self, transaction: &DatabaseTransaction, import: &Import) -> Result<Imported, StoreError> {
-        let (tokens, collections) = plan(transaction, import, true).await?;
+        self.count_up(transaction, None).await?;
+        let (tokens, collections) = plan(transaction, import).await?;
         let effects = Imported { collections: collections.effects, tokens: tokens.effects };
-        let writer = Writer::new(self, transaction);
-        // In the order in which commits write: whoever waits for another does not hold what that one waits for.
+        let mut writes = Statements::new(self.backend);
         let owned = [
             tokens::Column::TokenId,
             tokens::Column::PropertyVersion,
@@ -133,11 +122,14 @@ impl Store {
             tokens::Column::OwnerPlace,
             tokens::Column::OwnerSeqNo,
         ];
-        writer.insert::<tokens::Entity>(tokens.new).await?;
-        writer.replace::<tokens::Entity>(tokens.changed, &all_but(&owned)).await?;
-        writer.insert::<collections::Entity>(collections.new).await?;
+        writes.insert::<tokens::Entity>(tokens.new)?;
+        writes.replace::<tokens::Entity>(tokens.changed, &all_but(&owned))?;
+        writes.insert::<collections::Entity>(collections.new)?;
         let owned = [collections::Column::CollectionId];
-        writer.replace::<collections::Entity>(collections.changed, &all_but(&owned)).await?;
+        writes.replace::<collections::Entity>(collections.changed, &all_but(&owned))?;
+        for statement in writes.done() {
+            self.write(transaction, statement).await?;
+        }
         Ok(effects)
     }
 }
@@ -155,22 +147,16 @@ impl<M> Default for Plan<M> {
     }
 }
 
-/// Tokens before collections, by ascending id: the order in which commits lock.
 async fn plan(
     db: &impl ConnectionTrait,
     import: &Import,
-    lock: bool,
 ) -> Result<(Plan<tokens::Model>, Plan<collections::Model>), StoreError> {
     let told: BTreeMap<_, _> = import.tokens.iter().map(|token| (token.token_id.clone(), token)).collect();
     let mut known: BTreeMap<String, Vec<tokens::Model>> = BTreeMap::new();
     for ids in chunks(db.get_database_backend(), &told.keys().cloned().collect::<BTreeSet<_>>()) {
-        let mut query = tokens::Entity::find()
+        let query = tokens::Entity::find()
             .filter(tokens::Column::TokenId.is_in(ids))
-            .order_by(tokens::Column::TokenId, Order::Asc)
             .order_by(tokens::Column::PropertyVersion, Order::Asc);
-        if lock {
-            query = query.lock_exclusive();
-        }
         for row in query.all(db).await? {
             known.entry(row.token_id.clone()).or_default().push(row);
         }
@@ -183,12 +169,7 @@ async fn plan(
     let told: BTreeMap<_, _> = import.collections.iter().map(|told| (told.collection_id.clone(), told)).collect();
     let mut known = BTreeMap::new();
     for ids in chunks(db.get_database_backend(), &told.keys().cloned().collect::<BTreeSet<_>>()) {
-        let mut query = collections::Entity::find()
-            .filter(collections::Column::CollectionId.is_in(ids))
-            .order_by(collections::Column::CollectionId, Order::Asc);
-        if lock {
-            query = query.lock_exclusive();
-        }
+        let query = collections::Entity::find().filter(collections::Column::CollectionId.is_in(ids));
         known.extend(query.all(db).await?.into_iter().map(|row| (row.collection_id.clone(), row)));
     }
     let mut collections = Plan::default();

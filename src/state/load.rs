@@ -1,11 +1,10 @@
-//! Reading, under lock, the rows that a batch is about, and the stored events of what is late.
+//! Reading the rows that a batch is about, and the stored events of what is late.
 
 use std::collections::BTreeSet;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, JoinType, Order, QueryFilter,
-    QueryOrder, QuerySelect, RelationTrait,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, JoinType, QueryFilter, QuerySelect, RelationTrait,
 };
 
 use super::entities::{activities, collections, events, offers, orders, tokens};
@@ -16,73 +15,55 @@ use crate::market::fold::{Entry, Keys, Rows, TokenKey};
 /// How many keys a query asks for.
 const LENGTHS: [usize; 4] = [1, 8, 64, 512];
 
-/// The rows of `keys`, locked until the transaction ends. All transactions lock in the same order of tables and keys, so
-/// that workers wait for one another rather than deadlock.
-pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Result<Rows, StoreError> {
-    let backend = transaction.get_database_backend();
-    let mut rows = Rows::default();
+/// Adds the rows of `keys` to `rows`.
+pub(super) async fn rows(db: &impl ConnectionTrait, keys: &Keys, rows: &mut Rows) -> Result<(), StoreError> {
+    let backend = db.get_database_backend();
     for ids in chunks(backend, &keys.orders) {
-        let query = orders::Entity::find()
-            .filter(orders::Column::OrderId.is_in(ids))
-            .order_by(orders::Column::OrderId, Order::Asc);
-        for row in query.lock_exclusive().all(transaction).await? {
+        for row in orders::Entity::find().filter(orders::Column::OrderId.is_in(ids)).all(db).await? {
             rows.orders.insert(row.order_id.clone(), convert::order(row)?);
         }
     }
     for ids in chunks(backend, &keys.offers) {
-        let query = offers::Entity::find()
-            .filter(offers::Column::OfferId.is_in(ids))
-            .order_by(offers::Column::OfferId, Order::Asc);
-        for row in query.lock_exclusive().all(transaction).await? {
+        for row in offers::Entity::find().filter(offers::Column::OfferId.is_in(ids)).all(db).await? {
             rows.offers.insert(row.offer_id.clone(), convert::offer(row)?);
         }
     }
     for ids in chunks(backend, &keys.tokens) {
-        let query = tokens::Entity::find()
-            .filter(token_keys(backend, ids))
-            .order_by(tokens::Column::TokenId, Order::Asc)
-            .order_by(tokens::Column::PropertyVersion, Order::Asc);
-        for row in query.lock_exclusive().all(transaction).await? {
+        for row in tokens::Entity::find().filter(token_keys(backend, ids)).all(db).await? {
             let token = convert::token(row)?;
             rows.tokens.insert(token.key.clone(), token);
         }
     }
     for ids in chunks(backend, &keys.collections) {
-        let query = collections::Entity::find()
-            .filter(collections::Column::CollectionId.is_in(ids))
-            .order_by(collections::Column::CollectionId, Order::Asc);
-        for row in query.lock_exclusive().all(transaction).await? {
+        let query = collections::Entity::find().filter(collections::Column::CollectionId.is_in(ids));
+        for row in query.all(db).await? {
             rows.collections.insert(row.collection_id.clone(), convert::collection(row)?);
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// The stored events of these orders and offers, decoded again.
 pub(super) async fn history(
-    transaction: &DatabaseTransaction,
+    db: &impl ConnectionTrait,
     markets: &Markets,
     late: &Keys,
 ) -> Result<Vec<Entry>, StoreError> {
-    let backend = transaction.get_database_backend();
+    let backend = db.get_database_backend();
     let mut entries = vec![];
     for ids in chunks(backend, &late.orders) {
-        entries.extend(entries_of(transaction, markets, activities::Column::OrderId.is_in(ids).into()).await?);
+        entries.extend(entries_of(db, markets, activities::Column::OrderId.is_in(ids).into()).await?);
     }
     for ids in chunks(backend, &late.offers) {
-        entries.extend(entries_of(transaction, markets, activities::Column::OfferId.is_in(ids).into()).await?);
+        entries.extend(entries_of(db, markets, activities::Column::OfferId.is_in(ids).into()).await?);
     }
     Ok(entries)
 }
 
-async fn entries_of(
-    transaction: &DatabaseTransaction,
-    markets: &Markets,
-    which: Condition,
-) -> Result<Vec<Entry>, StoreError> {
+async fn entries_of(db: &impl ConnectionTrait, markets: &Markets, which: Condition) -> Result<Vec<Entry>, StoreError> {
     let query = events::Entity::find().join(JoinType::InnerJoin, events::Relation::Activity.def()).filter(which);
     let mut entries = vec![];
-    for row in query.all(transaction).await? {
+    for row in query.all(db).await? {
         let (observer, raw) = convert::raw_event(row)?;
         let stream = markets.stream(&observer).ok_or_else(|| {
             StoreError::Refused(format!("a late event needs the stored events of {observer}, which no market of MARKETS has: add its market again"))

@@ -9,6 +9,7 @@ mod error;
 mod import;
 mod load;
 mod migrate;
+mod plan;
 mod progress;
 mod query;
 mod url;
@@ -19,6 +20,7 @@ pub use commit::{Committed, Executed, Slice};
 pub use error::{StoreError, Trouble};
 pub use import::{Effects, Import, Imported, ImportedCollection, ImportedToken};
 pub use migrate::Migration;
+pub use plan::{After, Plan};
 pub use progress::{Checkpoint, ObserverReport};
 pub use query::{Filter, Floor, Overview, Parked};
 pub use url::DatabaseUrl;
@@ -35,6 +37,8 @@ pub struct Store {
     db: DatabaseConnection,
     /// One connection, for commits alone: its caches know the few statements and the newest pages.
     commits: DatabaseConnection,
+    /// One connection, for reading what the next commit is about.
+    reads: DatabaseConnection,
     backend: DbBackend,
     recorder: Option<Arc<dyn Recorder>>,
 }
@@ -56,6 +60,7 @@ impl Store {
     /// Closes all connections.
     pub async fn close(self) -> Result<(), StoreError> {
         self.commits.close().await?;
+        self.reads.close().await?;
         Ok(self.db.close().await?)
     }
 
@@ -68,8 +73,8 @@ impl Store {
         }
     }
 
-    fn new(db: DatabaseConnection, commits: DatabaseConnection) -> Self {
+    fn new(db: DatabaseConnection, commits: DatabaseConnection, reads: DatabaseConnection) -> Self {
         let backend = db.get_database_backend();
-        Self { db, commits, backend, recorder: None }
+        Self { db, commits, reads, backend, recorder: None }
     }
 }

@@ -2,12 +2,11 @@
 
 use sea_orm::sea_query::{Expr, OnConflict, Query};
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, IntoActiveModel, Iterable,
-    Statement, Value,
+    ActiveModelTrait, DbBackend, EntityTrait, IntoActiveModel, Iterable, Statement, StatementBuilder, Value,
 };
 
+use super::StoreError;
 use super::value::stored;
-use super::{Store, StoreError};
 
 /// Sees every write of a commit, for benchmarks.
 pub trait Recorder: Send + Sync {
@@ -24,52 +23,52 @@ const SIZES: [usize; 5] = [256, 64, 16, 4, 1];
 /// Rows with long texts go in smaller statements: servers bound the size of a packet.
 const MAX_BYTES: usize = 2 << 20;
 
-pub(super) struct Writer<'a> {
-    transaction: &'a DatabaseTransaction,
-    store: &'a Store,
+/// Writes, in the order in which they are to be executed.
+pub(super) struct Statements {
+    backend: DbBackend,
+    statements: Vec<Statement>,
 }
 
-impl<'a> Writer<'a> {
-    pub fn new(store: &'a Store, transaction: &'a DatabaseTransaction) -> Self {
-        Self { transaction, store }
+impl Statements {
+    pub fn new(backend: DbBackend) -> Self {
+        Self { backend, statements: vec![] }
     }
 
-    /// Executes a write; returns how many rows it changed.
-    pub async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
-        if let Some(recorder) = &self.store.recorder {
-            recorder.writes(&statement);
-        }
-        Ok(self.transaction.execute_raw(statement).await?.rows_affected())
+    pub fn push(&mut self, statement: &impl StatementBuilder) {
+        self.statements.push(self.backend.build(statement));
     }
 
     /// Inserts rows that nobody has. A row that is there all the same fails the transaction.
-    pub async fn insert<E>(&self, rows: Vec<E::Model>) -> Result<(), StoreError>
+    pub fn insert<E>(&mut self, rows: Vec<E::Model>) -> Result<(), StoreError>
     where
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel>,
     {
-        self.rows::<E>(rows, None).await
+        self.rows::<E>(rows, None)
     }
 
     /// Rewrites the columns `update` of rows that are known to exist.
-    pub async fn replace<E>(&self, rows: Vec<E::Model>, update: &[E::Column]) -> Result<(), StoreError>
+    pub fn replace<E>(&mut self, rows: Vec<E::Model>, update: &[E::Column]) -> Result<(), StoreError>
     where
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel>,
     {
-        self.rows::<E>(rows, Some(update)).await
+        self.rows::<E>(rows, Some(update))
     }
 
-    async fn rows<E>(&self, rows: Vec<E::Model>, update: Option<&[E::Column]>) -> Result<(), StoreError>
+    pub fn done(self) -> Vec<Statement> {
+        self.statements
+    }
+
+    fn rows<E>(&mut self, rows: Vec<E::Model>, update: Option<&[E::Column]>) -> Result<(), StoreError>
     where
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel>,
     {
-        let backend = self.store.backend;
-        let mut rows: Vec<_> = rows.into_iter().map(|row| values::<E>(backend, row)).collect();
+        let mut rows: Vec<_> = rows.into_iter().map(|row| values::<E>(self.backend, row)).collect();
         while !rows.is_empty() {
             let rest = rows.split_off(fitting(&rows));
-            self.execute(statement::<E>(backend, rows, update)?).await?;
+            self.statements.push(statement::<E>(self.backend, rows, update)?);
             rows = rest;
         }
         Ok(())

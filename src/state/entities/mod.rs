@@ -3,6 +3,7 @@
 pub mod activities;
 pub mod checkpoints;
 pub mod collections;
+pub mod commits;
 pub mod dead_letters;
 pub mod events;
 pub mod imports;

@@ -1,0 +1,233 @@
+//! How far all feeds together may be ahead of the writer: bytes, and requests at once.
+//!
+//! Whoever wants to read a page asks for a [`Ticket`], which goes with the page until its events are committed. Of those
+//! who wait, the feed whose page is the oldest by version comes first, as the writer goes by version. A feed of which the
+//! writer has nothing left is not held back by bytes: all others may be waiting for it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::chain::Version;
+
+/// Event data, and what surrounds it, that is being read, waiting or being committed.
+const BYTES: usize = 12 << 20;
+/// Pages that are asked for at once, while nobody says that it is too much.
+const REQUESTS: usize = 64;
+/// After a 429 half as many; and twice as many again after each such time without one.
+const RECOVERY: Duration = Duration::from_millis(250);
+
+pub(super) struct Room {
+    state: Mutex<State>,
+}
+
+struct State {
+    bytes: usize,
+    requests: usize,
+    allowed: Allowed,
+    feeds: Vec<Feed>,
+}
+
+/// How many requests at once the nodes put up with.
+struct Allowed {
+    requests: usize,
+    since: Instant,
+}
+
+#[derive(Default)]
+struct Feed {
+    /// Pages that are being read, or wait for the writer to take their last event.
+    pages: usize,
+    wish: Option<Wish>,
+    granted: Arc<Notify>,
+}
+
+#[derive(Clone, Copy)]
+struct Wish {
+    version: Version,
+    weight: usize,
+}
+
+/// The right to read a page and to keep it. It ends when it is dropped.
+pub(super) struct Ticket {
+    room: Arc<Room>,
+    feed: usize,
+    weight: usize,
+    asking: bool,
+    waiting: bool,
+}
+
+impl Room {
+    pub fn new(feeds: usize) -> Arc<Self> {
+        let allowed = Allowed { requests: REQUESTS, since: Instant::now() };
+        let feeds = (0..feeds).map(|_| Feed::default()).collect();
+        Arc::new(Self { state: Mutex::new(State { bytes: 0, requests: 0, allowed, feeds }) })
+    }
+
+    /// A ticket for a page of about `weight` bytes whose events are of about `version`, if it is that feed's turn. If not,
+    /// [`Room::turn`] tells when it may be.
+    pub fn ticket(self: &Arc<Self>, feed: usize, version: Version, weight: usize) -> Option<Ticket> {
+        let mut state = self.lock();
+        state.feeds[feed].wish = Some(Wish { version, weight });
+        if state.next() != Some(feed) {
+            return None;
+        }
+        state.feeds[feed].wish = None;
+        state.feeds[feed].pages += 1;
+        state.requests += 1;
+        state.bytes += weight;
+        state.call_next();
+        Some(Ticket { room: Arc::clone(self), feed, weight, asking: true, waiting: true })
+    }
+
+    /// Waits until it may be that feed's turn.
+    pub async fn turn(&self, feed: usize) {
+        let granted = Arc::clone(&self.lock().feeds[feed].granted);
+        granted.notified().await;
+    }
+
+    /// That feed wants no page for now.
+    pub fn withdraw(&self, feed: usize) {
+        let mut state = self.lock();
+        if state.feeds[feed].wish.take().is_some() {
+            state.call_next();
+        }
+    }
+
+    /// A node asked for fewer requests.
+    pub fn throttled(&self) {
+        let mut state = self.lock();
+        // Those that were under way at once are one.
+        if state.allowed.since.elapsed() >= RECOVERY || state.allowed.requests == REQUESTS {
+            state.allowed = Allowed { requests: (state.allowed.requests / 2).max(1), since: Instant::now() };
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whose turn it is.
+    fn next(&self) -> Option<usize> {
+        if self.requests >= self.allowed.requests {
+            return None;
+        }
+        let wishes = self.feeds.iter().enumerate().filter_map(|(feed, Feed { pages, wish, .. })| {
+            let Wish { version, weight } = (*wish)?;
+            let urgent = *pages == 0;
+            (urgent || self.bytes + weight <= BYTES).then_some((!urgent, version, feed))
+        });
+        wishes.min().map(|(.., feed)| feed)
+    }
+
+    fn call_next(&self) {
+        if let Some(feed) = self.next() {
+            self.feeds[feed].granted.notify_one();
+        }
+    }
+
+    fn answered(&mut self) {
+        self.requests -= 1;
+        let allowed = &mut self.allowed;
+        if allowed.requests < REQUESTS && allowed.since.elapsed() >= RECOVERY {
+            *allowed = Allowed { requests: (allowed.requests * 2).min(REQUESTS), since: Instant::now() };
+        }
+    }
+}
+
+impl Ticket {
+    /// The page is there, and weighs so much.
+    pub fn answered(&mut self, weight: usize) {
+        let mut state = self.room.lock();
+        state.bytes = state.bytes - self.weight + weight;
+        self.weight = weight;
+        if std::mem::take(&mut self.asking) {
+            state.answered();
+        }
+        state.call_next();
+    }
+
+    /// The writer has taken its last event.
+    pub fn taken(&mut self) {
+        if std::mem::take(&mut self.waiting) {
+            let mut state = self.room.lock();
+            state.feeds[self.feed].pages -= 1;
+            state.call_next();
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.taken();
+        self.answered(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(number: u64) -> Version {
+        Version::new(number).unwrap()
+    }
+
+    #[test]
+    fn the_oldest_page_comes_first_once_there_is_room() {
+        let room = Room::new(3);
+        let first = room.ticket(0, version(5), BYTES).unwrap();
+        // Nothing of the second and third: not held back.
+        let mut second = room.ticket(1, version(9), 1).unwrap();
+        let third = room.ticket(2, version(7), 1).unwrap();
+        assert!(room.ticket(1, version(20), 1).is_none());
+        assert!(room.ticket(2, version(10), 1).is_none());
+        drop(first);
+        assert!(room.ticket(1, version(20), 1).is_none(), "the third feed's page is older");
+        let fourth = room.ticket(2, version(10), 1).unwrap();
+        assert!(room.ticket(1, version(20), 1).is_some());
+        second.answered(BYTES);
+        second.taken();
+        assert!(room.ticket(2, version(11), 1).is_none());
+        assert!(room.ticket(1, version(12), 1).is_some(), "the writer has nothing of the second");
+        drop((second, third, fourth));
+        let state = room.lock();
+        assert_eq!((state.bytes, state.requests), (0, 0));
+        assert!(state.feeds.iter().all(|feed| feed.pages == 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_429_halves_the_requests_and_two_seconds_bring_them_back() {
+        let room = Room::new(1);
+        let fill = || (0..).map_while(|at| room.ticket(0, version(at), 1)).collect::<Vec<_>>();
+        assert_eq!(fill().len(), REQUESTS);
+        for _ in 0..REQUESTS {
+            // One burst of refusals is one.
+            room.throttled();
+        }
+        assert_eq!(fill().len(), REQUESTS / 2);
+        for _ in 0..10 {
+            tokio::time::advance(RECOVERY).await;
+            room.throttled();
+        }
+        assert_eq!(fill().len(), 1);
+        for _ in 0..8 {
+            tokio::time::advance(RECOVERY).await;
+            drop(fill());
+        }
+        assert_eq!(fill().len(), REQUESTS);
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_called_when_room_is_given_back() {
+        let room = Room::new(1);
+        let ticket = room.ticket(0, version(0), BYTES).unwrap();
+        assert!(room.ticket(0, version(1), BYTES).is_none());
+        let (called, ()) = tokio::join!(room.turn(0), async { drop(ticket) });
+        assert_eq!(called, ());
+        assert!(room.ticket(0, version(1), BYTES).is_some());
+    }
+}

@@ -1,0 +1,228 @@
+//! What a transaction will write, worked out before it begins.
+//!
+//! Rows are read without locks, ahead of time, maybe while the transaction before is still being committed. Whether they
+//! still hold is proved by the transaction itself: every one that writes such rows counts up `commits.number`, by
+//! compare-and-set, so that nobody else can have written in between.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::{ConnectionTrait, EntityTrait, IdenStatic, Iterable, Statement};
+
+use super::commit::{Executed, Slice};
+use super::entities::{activities, collections, commits, dead_letters, events, markets, offers, orders, tokens};
+use super::value::now;
+use super::write::Statements;
+use super::{Store, StoreError, convert, load};
+use crate::chain::Timestamp;
+use crate::market::fold::{self, Changes, Entry, Keys, Rows};
+use crate::market::{Markets, Stream};
+
+/// A transaction that only has to be executed.
+pub struct Plan {
+    pub(super) slices: Arc<[Slice]>,
+    pub(super) statements: Vec<Statement>,
+    pub(super) refolded: usize,
+    after: After,
+}
+
+/// The database as a plan leaves it: its number, and the rows that it changes.
+#[derive(Clone)]
+pub struct After {
+    number: i64,
+    rows: Arc<Rows>,
+}
+
+impl Plan {
+    /// What the next plan can build on before this one is committed.
+    #[must_use]
+    pub fn after(&self) -> After {
+        self.after.clone()
+    }
+
+    /// The number that `commits` must have for it to hold.
+    pub(super) fn before(&self) -> i64 {
+        self.after.number - 1
+    }
+}
+
+impl Store {
+    /// Plans the transaction that executes `slices`, on top of `before` if that one is still being committed. `None`: an
+    /// event comes late, and stored events are needed that `before` may bring; [`Store::commit`] can.
+    pub async fn plan(
+        &self,
+        markets: &Markets,
+        slices: Arc<[Slice]>,
+        before: Option<After>,
+    ) -> Result<Option<Plan>, StoreError> {
+        let (number, pending) = match before {
+            Some(After { number, rows }) => (number, Some(rows)),
+            None => (self.number().await?, None),
+        };
+        Ok(match self.folded(&self.reads, markets, &slices, pending.as_deref()).await? {
+            Some(folded) => Some(folded.plan(self, slices, number)?),
+            None => None,
+        })
+    }
+
+    /// The same, of the database as `db` sees it, which nobody else can be writing to.
+    pub(super) async fn plan_alone(
+        &self,
+        db: &impl ConnectionTrait,
+        markets: &Markets,
+        slices: Arc<[Slice]>,
+    ) -> Result<Plan, StoreError> {
+        let folded = self.folded(db, markets, &slices, None).await?;
+        // Without a plan before there is always an answer, and nobody asks for its number.
+        folded.unwrap_or_default().plan(self, slices, 0)
+    }
+
+    async fn number(&self) -> Result<i64, StoreError> {
+        let row = commits::Entity::find().one(&self.reads).await?;
+        row.map(|row| row.number).ok_or_else(StoreError::no_number)
+    }
+
+    async fn folded(
+        &self,
+        db: &impl ConnectionTrait,
+        markets: &Markets,
+        slices: &[Slice],
+        pending: Option<&Rows>,
+    ) -> Result<Option<Folded>, StoreError> {
+        let batch: Vec<&Entry> = executed(slices).filter_map(|(_, event)| event.meaning.as_ref().ok()).collect();
+        let mut keys = fold::keys(&batch);
+        let changing = pending.map(|pending| shared(pending, &mut keys));
+        let mut rows = Rows::default();
+        load::rows(db, &keys, &mut rows).await?;
+        // Last, as the database may still show what they were before.
+        if let Some(Rows { orders, offers, tokens, collections }) = changing {
+            rows.orders.extend(orders);
+            rows.offers.extend(offers);
+            rows.tokens.extend(tokens);
+            rows.collections.extend(collections);
+        }
+        let late = fold::late(&batch, &rows);
+        let refolded = late.orders.len() + late.offers.len();
+        if refolded > 0 && pending.is_some() {
+            return Ok(None);
+        }
+        let history = load::history(db, markets, &late).await?;
+        let changes = fold::fold(&batch, &rows, &history);
+        Ok(Some(Folded { before: rows, changes, refolded }))
+    }
+}
+
+/// Takes the rows that both speak of out of `keys`.
+fn shared(pending: &Rows, keys: &mut Keys) -> Rows {
+    fn known<K: Ord + Clone, R: Clone>(
+        pending: &BTreeMap<K, R>,
+        keys: &mut std::collections::BTreeSet<K>,
+    ) -> BTreeMap<K, R> {
+        let mut rows = BTreeMap::new();
+        keys.retain(|key| match pending.get_key_value(key) {
+            Some((key, row)) => rows.insert(key.clone(), row.clone()).is_some(),
+            None => true,
+        });
+        rows
+    }
+    Rows {
+        orders: known(&pending.orders, &mut keys.orders),
+        offers: known(&pending.offers, &mut keys.offers),
+        tokens: known(&pending.tokens, &mut keys.tokens),
+        collections: known(&pending.collections, &mut keys.collections),
+    }
+}
+
+/// Rows as they were, and what becomes of them.
+#[derive(Default)]
+struct Folded {
+    before: Rows,
+    changes: Changes,
+    refolded: usize,
+}
+
+impl Folded {
+    fn plan(self, store: &Store, slices: Arc<[Slice]>, number: i64) -> Result<Plan, StoreError> {
+        let now = now();
+        let mut writes = Statements::new(store.backend);
+        write_events(&mut writes, &slices, now)?;
+        self.write_rows(&mut writes, now)?;
+        Ok(Plan {
+            slices,
+            statements: writes.done(),
+            refolded: self.refolded,
+            after: After { number: number + 1, rows: Arc::new(self.changes.rows) },
+        })
+    }
+
+    /// Rows that are new are inserted plainly: should one be there all the same, nothing is overwritten unread.
+    fn write_rows(&self, writes: &mut Statements, now: Timestamp) -> Result<(), StoreError> {
+        let (before, rows) = (&self.before, &self.changes.rows);
+        let (known, new) = split(&rows.orders, &before.orders, convert::order_row);
+        writes.insert::<orders::Entity>(new)?;
+        writes.replace::<orders::Entity>(known, &all_but(&[orders::Column::OrderId]))?;
+        let (known, new) = split(&rows.offers, &before.offers, convert::offer_row);
+        writes.insert::<offers::Entity>(new)?;
+        writes.replace::<offers::Entity>(known, &all_but(&[offers::Column::OfferId]))?;
+        let (known, new) = split(&rows.tokens, &before.tokens, |token| convert::token_row(token, now));
+        writes.insert::<tokens::Entity>(new)?;
+        let imported = [
+            tokens::Column::TokenId,
+            tokens::Column::PropertyVersion,
+            tokens::Column::Supply,
+            tokens::Column::Maximum,
+            tokens::Column::Metadata,
+            tokens::Column::Imported,
+        ];
+        writes.replace::<tokens::Entity>(known, &all_but(&imported))?;
+        let (known, new) = split(&rows.collections, &before.collections, |row| convert::collection_row(row, now));
+        writes.insert::<collections::Entity>(new)?;
+        let imported = [
+            collections::Column::CollectionId,
+            collections::Column::Supply,
+            collections::Column::Metadata,
+            collections::Column::Imported,
+        ];
+        writes.replace::<collections::Entity>(known, &all_but(&imported))?;
+        for (market, more) in &self.changes.unexpected {
+            let mut update = Query::update();
+            update
+                .table(markets::Entity)
+                .value(markets::Column::Unexpected, Expr::col(markets::Column::Unexpected).add(*more))
+                .and_where(Expr::col(markets::Column::Market).eq(&**market));
+            writes.push(&update);
+        }
+        Ok(())
+    }
+}
+
+fn write_events(writes: &mut Statements, slices: &[Slice], now: Timestamp) -> Result<(), StoreError> {
+    let stored = executed(slices).map(|(stream, event)| {
+        let time = event.meaning.as_ref().map_or(event.raw.block_time, |entry| entry.event.time);
+        convert::event(&stream.observer, &event.raw, time, now)
+    });
+    writes.insert::<events::Entity>(stored.collect())?;
+    let told = executed(slices).filter_map(|(_, event)| event.meaning.as_ref().ok()).map(convert::activity);
+    writes.insert::<activities::Entity>(told.collect())?;
+    let parked = executed(slices).filter_map(|(stream, event)| {
+        let why = event.meaning.as_ref().err()?;
+        Some(convert::dead_letter(&stream.observer, &event.raw, why, now))
+    });
+    writes.insert::<dead_letters::Entity>(parked.collect())
+}
+
+fn executed(slices: &[Slice]) -> impl Iterator<Item = (&Arc<Stream>, &Executed)> {
+    slices.iter().flat_map(|slice| slice.events.iter().map(move |event| (&slice.stream, event)))
+}
+
+/// Rows that exist, and rows that do not yet.
+fn split<K: Ord, T, M>(rows: &BTreeMap<K, T>, before: &BTreeMap<K, T>, model: impl Fn(&T) -> M) -> (Vec<M>, Vec<M>) {
+    let (known, new): (Vec<_>, Vec<_>) = rows.iter().partition(|(key, _)| before.contains_key(key));
+    let models = |rows: Vec<(&K, &T)>| rows.into_iter().map(|(_, row)| model(row)).collect();
+    (models(known), models(new))
+}
+
+pub(super) fn all_but<C: Iterable + IdenStatic>(columns: &[C]) -> Vec<C> {
+    C::iter().filter(|column| columns.iter().all(|other| other.as_str() != column.as_str())).collect()
+}
