@@ -299,7 +299,11 @@ async fn plans_made_ahead_hold_or_are_overtaken(backend: Backend) {
     }
     assert!(planned > 2 && overtaken > 0 && late > 0, "{planned} {overtaken} {late}");
     let tables = folded_alone(&tables::read(&database.db).await);
-    tables::assert_equal(&folded_alone(&plain_fold(&node.node.history())), &tables, &format!("{backend:?}, planned ahead"));
+    tables::assert_equal(
+        &folded_alone(&plain_fold(&node.node.history())),
+        &tables,
+        &format!("{backend:?}, planned ahead"),
+    );
     assert!(database.number("SELECT COUNT(*) FROM collections WHERE imported > 0").await > Some(3));
     store.close().await.unwrap();
     other.close().await.unwrap();

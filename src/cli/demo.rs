@@ -1,11 +1,10 @@
 //! `demo`: a simulated node, a database and the worker in one process; no network.
 
-use std::fmt::Write;
 use std::io::IsTerminal;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +13,7 @@ use crate::config::{Database, Logs, Node as NodeSettings, Worker};
 use crate::observer::{Board, Snapshot, State};
 use crate::simulate::{Config, Node};
 use crate::state::{DatabaseUrl, Filter, Store, now};
+use crate::telemetry::bars::AboveBars;
 use crate::telemetry::table::{brief, table};
 
 const TICK: Duration = Duration::from_millis(50);
@@ -92,10 +92,16 @@ fn database(settings: &Database) -> Result<(DatabaseUrl, Option<tempfile::TempDi
     Ok((url.parse().map_err(Failure::Setting)?, Some(folder)))
 }
 
-/// Shows the catch-up, then what is in the tables, then what happens.
+/// Prints a line, above the bars if there are any.
+macro_rules! say {
+    ($($told:tt)*) => {{
+        let _ = writeln!(AboveBars(io::stdout()), $($told)*);
+    }};
+}
+
+/// Waits for the end of the catch-up, then shows what is in the tables, then what happens.
 async fn watch(board: Arc<Board>, url: DatabaseUrl, ends: bool, cancel: CancellationToken) -> Outcome {
     let started = Instant::now();
-    let bar = bar();
     let totals = || {
         let observers = board.snapshots();
         let executed: u64 = observers.iter().map(|observer| observer.next.get()).sum();
@@ -104,10 +110,6 @@ async fn watch(board: Arc<Board>, url: DatabaseUrl, ends: bool, cancel: Cancella
     };
     let (executed, known) = loop {
         let (executed, known, done) = totals();
-        if known > 0 {
-            bar.set_length(known);
-            bar.set_position(executed);
-        }
         if done {
             break (executed, known);
         }
@@ -115,29 +117,17 @@ async fn watch(board: Arc<Board>, url: DatabaseUrl, ends: bool, cancel: Cancella
             return Ok(());
         }
     };
-    bar.finish_and_clear();
-    println!("Caught up: {executed} of {known} events in {:.1} s.\n", started.elapsed().as_secs_f64());
+    say!("Caught up: {executed} of {known} events in {:.1} s.\n", started.elapsed().as_secs_f64());
     let store = Store::connect(&url).await?;
     show(&store).await?;
     if !ends {
-        println!("Now following. Look into it meanwhile, from another terminal:");
-        println!("  event-worker status --database-url '{url}'");
-        println!("  event-worker list orders --status listing --database-url '{url}'");
-        println!("Ctrl-C ends the demo and deletes a temporary database. What happens:\n");
+        say!("Now following. Look into it meanwhile, from another terminal:");
+        say!("  event-worker status --database-url '{url}'");
+        say!("  event-worker list orders --status listing --database-url '{url}'");
+        say!("Ctrl-C ends the demo and deletes a temporary database. What happens:\n");
         follow(&store, &cancel).await?;
     }
     Ok(store.close().await?)
-}
-
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} events, {speed}, {eta} left") {
-        let speed = |state: &ProgressState, out: &mut dyn Write| {
-            let _ = write!(out, "{:.0} a second", state.per_sec());
-        };
-        bar.set_style(style.with_key("speed", speed));
-    }
-    bar
 }
 
 /// Prints each activity as it is committed.
@@ -149,7 +139,7 @@ async fn follow(store: &Store, cancel: &CancellationToken) -> Outcome {
         let new: Vec<_> = rows.iter().filter(|row| row.version > shown).rev().map(list::activity).collect();
         shown = rows.first().map_or(shown, |row| row.version.max(shown));
         for row in new {
-            println!("{}", row.into_iter().filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join("  "));
+            say!("{}", row.into_iter().filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join("  "));
         }
     }
     Ok(())
@@ -161,19 +151,16 @@ fn is_done(observer: &Snapshot) -> bool {
 
 async fn show(store: &Store) -> Outcome {
     let open = Filter { status: Some("listing".to_owned()), limit: 8, ..Filter::default() };
-    println!(
-        "Open orders, the newest:\n{}\n",
-        table(&list::ORDERS, store.orders(&open).await?.iter().map(list::order))
-    );
+    say!("Open orders, the newest:\n{}\n", table(&list::ORDERS, store.orders(&open).await?.iter().map(list::order)));
     let sales = Filter { kind: Some("fill_listing".to_owned()), limit: 8, ..Filter::default() };
-    println!("Last sales:\n{}\n", table(&list::ACTIVITIES, store.activities(&sales).await?.iter().map(list::activity)));
+    say!("Last sales:\n{}\n", table(&list::ACTIVITIES, store.activities(&sales).await?.iter().map(list::activity)));
     let floors = store.floors(8).await?;
     let floors = floors.into_iter().map(|floor| {
         let price = list::money(floor.floor, floor.currency.as_deref());
         let id = brief(&floor.collection_id.unwrap_or_default());
         vec![id, floor.collection_name.unwrap_or_default(), price, floor.listings.to_string()]
     });
-    println!(
+    say!(
         "Floor prices, collections with the most listings:\n{}\n",
         table(&["collection", "name", ">floor", ">listings"], floors)
     );

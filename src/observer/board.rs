@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::chain::{SeqNo, Timestamp};
 use crate::market::Markets;
@@ -60,10 +61,35 @@ pub struct Snapshot {
     pub since: Timestamp,
 }
 
+/// What the writer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    Node,
+    Decode,
+    Database,
+}
+
+/// How the writer gets on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Events in the last commit.
+    pub last_commit: usize,
+    /// What it has waited for most since that was last asked.
+    pub waits_for: Option<Waits>,
+}
+
 /// All observers' states.
 pub struct Board {
     lanes: Mutex<Vec<Lane>>,
     database: Mutex<Option<(Cause, String, Timestamp)>>,
+    writer: Mutex<Writing>,
+}
+
+#[derive(Default)]
+struct Writing {
+    last_commit: usize,
+    /// By [`Waits::ALL`].
+    waited: [Duration; 3],
 }
 
 struct Lane {
@@ -93,7 +119,25 @@ impl Board {
         Self {
             lanes: Mutex::new(markets.streams().map(|stream| lane(&stream.observer)).collect()),
             database: Mutex::default(),
+            writer: Mutex::default(),
         }
+    }
+
+    /// How the writer has got on since this was last asked.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = std::mem::take(&mut writer.waited);
+        let most = Waits::ALL.into_iter().zip(waited).filter(|(_, time)| !time.is_zero()).max_by_key(|(_, time)| *time);
+        Work { last_commit: writer.last_commit, waits_for: most.map(|(waits, _)| waits) }
+    }
+
+    pub(super) fn committed(&self, events: usize) {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).last_commit = events;
+    }
+
+    pub(super) fn waited(&self, waits: Waits, time: Duration) {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).waited[waits as usize] += time;
     }
 
     /// All observers, as they stand. While the database waits, so do they.
@@ -217,6 +261,20 @@ impl Lane {
 
 fn seconds_between(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from((to.micros() - from.micros()) / 1_000_000).unwrap_or_default()
+}
+
+impl Waits {
+    const ALL: [Self; 3] = [Self::Node, Self::Decode, Self::Database];
+
+    /// Its name for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Decode => "decoding",
+            Self::Database => "database",
+        }
+    }
 }
 
 impl State {

@@ -2,15 +2,17 @@
 //!
 //! Each observer has a [`feed`] that reads [`pages`], several at once while it is behind, within the [`room`] that all feeds
 //! share, checks and decodes them. One [`writer`] takes what all feeds have ready, in ledger order where they are far
-//! behind, and commits it. What is going on stands on the [`board`], from which logs, progress and `observer_status` are
-//! told by the [`reporter`].
+//! behind, and commits it. What is going on stands on the [`board`], from which the [`reporter`] tells `observer_status`, and
+//! [`progress`] people.
 
 mod board;
 mod feed;
 mod lane;
 mod pages;
+mod progress;
 mod reporter;
 mod room;
+mod speed;
 mod writer;
 
 use std::sync::Arc;
@@ -70,9 +72,10 @@ pub async fn run<S: Subject>(
     let told = CancellationToken::new();
     let reporter = reporter::run(store.clone(), Arc::clone(&board), config.worker.clone(), told.clone());
     let reporter = tokio::spawn(reporter);
-    let mut writer = Writer::new(store, Arc::clone(&markets), Arc::clone(&board), cancel.clone());
-    let mut feeds = JoinSet::new();
+    let progress = tokio::spawn(progress::run(Arc::clone(&board), told.clone()));
     let room = Room::new(checkpoints.len());
+    let mut writer = Writer::new(store, Arc::clone(&markets), Arc::clone(&room), Arc::clone(&board), cancel.clone());
+    let mut feeds = JoinSet::new();
     for (index, (stream, checkpoint)) in markets.streams().zip(checkpoints).enumerate() {
         let lane = writer.lane(stream, checkpoint.next);
         board.executed(index, checkpoint.next, None);
@@ -108,7 +111,7 @@ pub async fn run<S: Subject>(
     }
     board.ended();
     told.cancel();
-    let _ = reporter.await;
+    let _ = tokio::join!(reporter, progress);
     Ok(stopped)
 }
 

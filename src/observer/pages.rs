@@ -9,10 +9,10 @@ use super::room::{Room, Ticket};
 use crate::chain::{SeqNo, Version};
 use crate::subject::{Page, Subject, SubjectError};
 
-/// What an event weighs besides its data, roughly.
-const OVERHEAD: usize = 600;
+/// What an event weighs besides its data, raw and decoded, roughly.
+const OVERHEAD: usize = 1600;
 /// What the first page is taken to weigh.
-const FIRST_WEIGHT: usize = 128 << 10;
+const FIRST_WEIGHT: usize = 256 << 10;
 
 /// Where a feed stands.
 #[derive(Debug, Clone, Copy)]

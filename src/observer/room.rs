@@ -96,6 +96,11 @@ impl Room {
         }
     }
 
+    /// Whether a node is being asked for a page.
+    pub fn is_asking(&self) -> bool {
+        self.lock().requests > 0
+    }
+
     /// A node asked for fewer requests.
     pub fn throttled(&self) {
         let mut state = self.lock();

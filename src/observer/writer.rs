@@ -9,15 +9,16 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::board::{Board, Cause};
+use super::board::{Board, Cause, Waits};
 use super::lane::{Lane, Message, Sender};
+use super::room::Room;
 use crate::backoff::Backoff;
 use crate::chain::{SeqNo, Version};
 use crate::market::{Markets, Stream};
 use crate::state::{After, Committed, Slice, Store, StoreError, Trouble};
 
 /// Events in one transaction, but for the last version's.
-const BATCH: usize = 2_000;
+const BATCH: usize = 1_000;
 /// How long streams that are catching up wait for one another's next page, so that events come in ledger order and late
 /// ones, which cost more, stay rare. Never a condition: without it the result is the same.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ const PASSING: u32 = 4;
 pub(super) struct Writer {
     store: Store,
     markets: Arc<Markets>,
+    room: Arc<Room>,
     board: Arc<Board>,
     cancel: CancellationToken,
     lanes: Vec<Lane>,
@@ -45,10 +47,16 @@ struct UnderWay {
 }
 
 impl Writer {
-    pub fn new(store: Store, markets: Arc<Markets>, board: Arc<Board>, cancel: CancellationToken) -> Self {
+    pub fn new(
+        store: Store,
+        markets: Arc<Markets>,
+        room: Arc<Room>,
+        board: Arc<Board>,
+        cancel: CancellationToken,
+    ) -> Self {
         let (sender, messages) = mpsc::unbounded_channel();
         let sender = Some(sender);
-        Self { store, markets, board, cancel, lanes: vec![], messages, sender, under_way: None }
+        Self { store, markets, room, board, cancel, lanes: vec![], messages, sender, under_way: None }
     }
 
     /// A lane for `stream`, whose next event is `next`. Lanes are numbered as they are made.
@@ -87,11 +95,22 @@ impl Writer {
                 return Some(self.take());
             }
             let until = missing.then(|| *waiting_since.get_or_insert_with(Instant::now) + PATIENCE);
-            match self.more(until).await {
+            let (asked, waits) = (Instant::now(), self.waits());
+            let more = self.more(until).await;
+            self.board.waited(waits, asked.elapsed());
+            match more {
                 More::Came => {}
                 More::Never if nothing => return None,
                 More::TimeIsUp | More::Never => return Some(self.take()),
             }
+        }
+    }
+
+    fn waits(&self) -> Waits {
+        match &self.under_way {
+            Some(_) => Waits::Database,
+            None if self.room.is_asking() => Waits::Node,
+            None => Waits::Decode,
         }
     }
 
@@ -152,8 +171,12 @@ impl Writer {
     /// go [`Writer::execute`]'s way, which is slower and knows what to do.
     async fn commit_behind(&mut self, slices: Arc<[Slice]>) {
         let before = self.under_way.as_ref().map(|under_way| under_way.after.clone());
+        let asked = Instant::now();
         let plan = self.store.plan(&self.markets, Arc::clone(&slices), before).await;
+        self.board.waited(Waits::Decode, asked.elapsed());
+        let asked = Instant::now();
         let as_planned = self.land().await;
+        self.board.waited(Waits::Database, asked.elapsed());
         match plan {
             Ok(Some(plan)) if as_planned => {
                 let (store, after) = (self.store.clone(), plan.after());
@@ -289,6 +312,7 @@ impl Writer {
 
     fn done(&mut self, slices: &[Slice]) {
         self.board.database_works();
+        self.board.committed(slices.iter().map(|slice| slice.events.len()).sum());
         for slice in slices {
             self.settle(slice, slice.end());
         }

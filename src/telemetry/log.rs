@@ -15,6 +15,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
+use super::bars::AboveBars;
+
 const FILE: &str = "error.log";
 const LONGEST: usize = 5 << 20;
 const OLDER_FILES: usize = 3;
@@ -40,9 +42,9 @@ pub fn start(config: Config) -> Option<WorkerGuard> {
     let console = move || -> Box<dyn Write> {
         let secrets = Arc::clone(&console);
         if config.to_stderr {
-            Box::new(Redacting { inner: io::stderr(), secrets })
+            Box::new(Redacting { inner: AboveBars(io::stderr()), secrets })
         } else {
-            Box::new(Redacting { inner: io::stdout(), secrets })
+            Box::new(Redacting { inner: AboveBars(io::stdout()), secrets })
         }
     };
     let colours = if config.to_stderr { io::stderr().is_terminal() } else { io::stdout().is_terminal() };

@@ -1,5 +1,6 @@
 //! Telling people: logs, progress, and tables for the terminal. Takes plain values, knows nobody.
 
+pub mod bars;
 pub mod log;
 pub mod progress;
 pub mod table;
