@@ -1,21 +1,35 @@
 //! How fast a marketplace's history is backfilled: `cargo bench --bench backfill`.
 //!
-//! The real worker reads a simulated node, which is a process of its own, into a real database with durable commits. For
-//! each database, in one run:
-//! - events per second from the worker's first request to its last commit, as the median of some repetitions;
-//! - the bare cost of the same rows: the writes of one more such run, recorded, replayed on an empty database of the same
-//!   kind in the same transactions over one connection, with nothing read or computed. Worker and replay take turns;
-//! - the worker's peak memory, alone in its process, for few events and for many.
+//! The real worker reads a simulated node, which is a process of its own, into a real database with durable commits. All
+//! is measured in one run: absolute figures go up and down with the machine, ratios can be compared.
+//! - `sink/*`: events per second from the worker's first request to its last commit, against the bare cost of the same rows:
+//!   the writes of one more such run, recorded, replayed on an empty database of the same kind in the same transactions
+//!   over one connection, with nothing read or computed; and the worker's peak memory, alone in its process, for few events
+//!   and for many;
+//! - `latency/*`: the same from a node whose answers take long;
+//! - `naive/*`: against a program that does the obvious, one transaction per event;
+//! - `live/*`: how soon after the node shows an event it is committed, and what an idle worker costs;
+//! - `contention/*`: streams that touch the same orders against the same events in one stream;
+//! - `growth/*`: what becomes of all that with millions of events stored.
 //!
-//! How events fall into transactions differs a little from run to run; the rows are the same, as the seed is.
-//! Prints a table, and writes the figures to `target/bench/backfill.json`. Options follow `--`: see `--help`.
+//! Figures are medians of repetitions in which both sides take turns. How events fall into transactions differs a little from
+//! run to run; the rows are the same, as the seed is. Prints a table with the bars that figures should reach, and writes the
+//! figures to `target/bench/backfill.json`. With `--quick` it fails if a figure is not even half as good as its bar. Options
+//! follow `--`: see `--help`.
 
 mod cases;
+mod contention;
+mod growth;
+mod latency;
+mod live;
+mod naive;
 mod report;
 mod sink;
 #[path = "../support/mod.rs"]
 mod support;
 mod tape;
+mod turns;
+mod worker;
 
 use std::env;
 use std::time::Duration;
@@ -24,18 +38,25 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use tokio::time::timeout;
 
-use cases::{CASES, Case};
+use cases::{CASES, Case, Length};
 use report::{Report, Settings};
 
 /// A worker waits for a node or a database that is gone; a benchmark does not.
 const LIMIT: Duration = Duration::from_mins(20);
+const LONG_LIMIT: Duration = Duration::from_hours(6);
 
 #[derive(Parser)]
 #[command(name = "backfill", about = "Backfills databases from a simulated node, and says how fast that was")]
 struct Options {
-    /// Fewer events and repetitions: a rough answer in less than a minute
+    /// Fewer cases, events and repetitions: a rough answer in less than a minute, and a failure if it is a bad one
     #[arg(long)]
     quick: bool,
+    /// The growth cases, too, which take hours and some 30 GB
+    #[arg(long, conflicts_with = "quick")]
+    long: bool,
+    /// Events of the growth cases
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1_000..))]
+    long_events: u32,
     /// Events of a run [default: 50000, quick: 10000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     events: Option<u32>,
@@ -52,9 +73,25 @@ struct Options {
 
 impl Options {
     fn settings(&self) -> Settings {
-        let (events, reps, memory_events) =
-            if self.quick { (10_000, 2, [5_000, 20_000]) } else { (50_000, 5, [20_000, 100_000]) };
-        Settings { events: self.events.unwrap_or(events), reps: self.reps.unwrap_or(reps), seed: 1, memory_events }
+        let (events, reps, memory_events, naive_events) =
+            if self.quick { (10_000, 2, [5_000, 20_000], 500) } else { (50_000, 5, [20_000, 100_000], 2_000) };
+        Settings {
+            events: self.events.unwrap_or(events),
+            reps: self.reps.unwrap_or(reps),
+            seed: 1,
+            memory_events,
+            naive_events,
+            live_seconds: 20,
+            long_events: self.long_events,
+        }
+    }
+
+    fn length(&self) -> Length {
+        match (self.quick, self.long) {
+            (true, _) => Length::Quick,
+            (false, false) => Length::Usual,
+            (false, true) => Length::Long,
+        }
     }
 }
 
@@ -65,8 +102,9 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let options = Options::parse();
-    let cases: Vec<_> = CASES.iter().filter(|case| case.name.starts_with(&options.case)).collect();
-    ensure!(!cases.is_empty(), "no case starts with {:?}; there are: {}", options.case, names(CASES));
+    let possible: Vec<_> = CASES.iter().filter(|case| case.from <= options.length()).collect();
+    let cases: Vec<_> = possible.iter().copied().filter(|case| case.name.starts_with(&options.case)).collect();
+    ensure!(!cases.is_empty(), "no case of such a run starts with {:?}; there are: {}", options.case, names(&possible));
     if cases.iter().any(|case| !case.server.is_at_hand()) {
         return support::start_again_with_databases();
     }
@@ -74,6 +112,8 @@ fn main() -> Result<()> {
     println!("\n{report}");
     let file = report.write()?;
     println!("Written to {}", file.display());
+    let failures = report.failures();
+    ensure!(!options.quick || failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
 
@@ -83,13 +123,16 @@ async fn measure(cases: &[&Case], settings: Settings) -> Result<Report> {
     let mut report = Report::new(settings, folder.path())?;
     eprintln!("{}", report.preface());
     for case in cases {
-        let figures = timeout(LIMIT, sink::measure(case, &report.settings, folder.path())).await;
+        let limit = if case.from == Length::Long { LONG_LIMIT } else { LIMIT };
+        let figures = timeout(limit, case.measure(&report.settings, folder.path())).await;
         let figures = figures.with_context(|| format!("case {} did not end", case.name))?;
         report.cases.push(figures.with_context(|| format!("case {}", case.name))?);
+        // What comes next may take hours, or fail.
+        report.write()?;
     }
     Ok(report)
 }
 
-fn names(cases: &[Case]) -> String {
+fn names(cases: &[&Case]) -> String {
     cases.iter().map(|case| case.name).collect::<Vec<_>>().join(", ")
 }

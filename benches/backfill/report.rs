@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use event_worker::telemetry::table::table;
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::cases::Figures;
+use crate::cases::{Bar, Figures};
 use crate::support::machine::{self, Machine};
-use crate::support::program;
 
 /// What was asked for.
 #[derive(Serialize)]
@@ -23,6 +23,12 @@ pub struct Settings {
     pub seed: u64,
     /// Events of the two runs that tell the peak memory.
     pub memory_events: [u32; 2],
+    /// Events of a run of the naive program.
+    pub naive_events: u32,
+    /// How long a live market is followed.
+    pub live_seconds: u64,
+    /// Events of a long history.
+    pub long_events: u32,
 }
 
 /// All that is known at the end.
@@ -68,21 +74,43 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Figures that are not even half as good as they should be, each as a sentence.
+    pub fn failures(&self) -> Vec<String> {
+        let told =
+            self.cases.iter().flat_map(|case| case.figures.iter().map(move |(name, value)| (case.case, name, value)));
+        told.filter_map(|(case, name, value)| {
+            let (bar, number) = (Bar::find(case, name)?, value.as_f64()?);
+            let is_missed = bar.is_missed_by_half(number);
+            is_missed.then(|| format!("{case}: {name} is {number}, which is not even half as good as {bar}"))
+        })
+        .collect()
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peaks = self.settings.memory_events.map(|events| format!(">peak memory, {events} events"));
-        let header = ["case", "database", ">events/s", ">bare/s", ">ratio", &peaks[0], &peaks[1]];
-        let rows = self.cases.iter().map(|figures| {
-            let mut row = vec![
-                figures.case.to_owned(),
-                figures.database.clone(),
-                format!("{:.0}", figures.events_per_s),
-                format!("{:.0}", figures.bare_per_s),
-                format!("{:.2}", figures.ratio_to_bare),
-            ];
-            row.extend(figures.memory.iter().map(|peak| program::shown(peak.rss_mb)));
-            row
-        });
-        write!(f, "{}\n\n{}", self.preface(), table(&header, rows))
+        let mut rows = vec![];
+        for case in &self.cases {
+            let mut name = case.case;
+            for (figure, value) in &case.figures {
+                let Some(value) = shown(value) else { continue };
+                let bar = Bar::find(case.case, figure).map_or_else(String::new, Bar::to_string);
+                rows.push(vec![name.to_owned(), (*figure).to_owned(), value, bar]);
+                // Once for all its figures.
+                name = "";
+            }
+        }
+        write!(f, "{}\n\n{}", self.preface(), table(&["case", "figure", ">value", ">bar"], rows))
+    }
+}
+
+/// A figure for people; lists are for scripts.
+fn shown(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => Some("unknown".to_owned()),
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string().trim_end_matches(".0").to_owned()),
+        Value::Array(_) | Value::Object(_) => None,
     }
 }

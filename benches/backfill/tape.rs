@@ -1,6 +1,7 @@
 //! What the worker writes, recorded and replayed; and when it was done.
 
 use std::mem;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,15 +49,21 @@ impl Recorder for Tape {
     }
 }
 
-/// Keeps no more than the time of the last commit, so that measured runs are not held up.
+/// Keeps no more than the time of the last commit and the number of failures, so that measured runs are not held up.
 #[derive(Default)]
 pub struct LastCommit {
     at: Mutex<Option<Instant>>,
+    failed: AtomicU32,
 }
 
 impl LastCommit {
     pub fn at(&self) -> Option<Instant> {
         *self.at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many transactions failed, and had to be done again.
+    pub fn failed(&self) -> u32 {
+        self.failed.load(Ordering::Relaxed)
     }
 }
 
@@ -65,6 +72,10 @@ impl Recorder for LastCommit {
 
     fn committed(&self) {
         *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn abandoned(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -109,7 +109,7 @@ async fn measure(cases: &[(&'static str, Server)], collections: u64, tokens: u64
 }
 
 fn gallery(collections: u64, tokens: u64, folder: &Path) -> Result<Node> {
-    Node::start(&[("--events", 0), ("--collections", collections), ("--tokens", tokens)], folder)
+    Node::start(&[("--events", &0), ("--collections", &collections), ("--tokens", &tokens)], folder)
 }
 
 async fn one(

@@ -49,6 +49,19 @@ impl Server {
         ask(store, version).await
     }
 
+    /// How large the database is, in MB (10^6 bytes); on MariaDB by its own estimate.
+    pub async fn megabytes(self, store: &Store) -> Result<f64> {
+        let bytes = match self {
+            Self::Sqlite => "(SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()) || ''",
+            Self::MariaDb => {
+                "(SELECT CONCAT(SUM(data_length + index_length)) FROM information_schema.tables WHERE table_schema = DATABASE())"
+            }
+            Self::Postgres => "pg_database_size(current_database())::text",
+        };
+        let bytes: f64 = ask(store, bytes).await?.parse()?;
+        Ok((bytes / 1e6).round())
+    }
+
     /// Calls `task` with a new, empty database, in `folder` if it is a file, and removes it.
     pub async fn with_database<T>(self, folder: &Path, task: impl AsyncFnOnce(DatabaseUrl) -> Result<T>) -> Result<T> {
         let Some(variable) = self.variable() else {

@@ -53,8 +53,9 @@ fn told(file: &str, name: &str) -> Option<String> {
     Some(value.trim().to_owned())
 }
 
-/// Rewrites one block again and again, as a database does with its log.
-fn fdatasync(folder: &Path) -> Result<f64> {
+/// Microseconds to make 4 KiB durable in `folder`: the median of rewriting one block again and again, as a database does
+/// with its log.
+pub fn fdatasync(folder: &Path) -> Result<f64> {
     const TIMES: usize = 101;
     let mut file = tempfile::tempfile_in(folder)?;
     let mut times: Vec<Duration> = vec![];

@@ -1,12 +1,13 @@
 //! The simulated node, in a process of its own, so that it is neither measured nor counted as the worker's memory.
 
+use std::fmt::Display;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use super::program::PROGRAM;
+use super::program::{PROGRAM, peak_of};
 
 /// A node that serves until dropped.
 pub struct Node {
@@ -17,8 +18,8 @@ pub struct Node {
 
 impl Node {
     /// Starts a node with these arguments of `simulate`, and waits until it answers.
-    pub fn start(arguments: &[(&str, u64)], folder: &Path) -> Result<Self> {
-        let arguments = arguments.iter().flat_map(|(flag, number)| [(*flag).to_owned(), number.to_string()]);
+    pub fn start(arguments: &[(&str, &dyn Display)], folder: &Path) -> Result<Self> {
+        let arguments = arguments.iter().flat_map(|(flag, value)| [(*flag).to_owned(), value.to_string()]);
         let mut process = Command::new(PROGRAM)
             .args(["simulate", "--listen", "127.0.0.1:0"])
             .args(arguments)
@@ -37,6 +38,11 @@ impl Node {
         let told = told.with_context(|| format!("the simulated node does not say where it is: {line:?}"))?;
         told.trim_end_matches(',').clone_into(&mut node.url);
         Ok(node)
+    }
+
+    /// The most memory that it has had so far, in MB.
+    pub fn peak_mb(&self) -> Option<f64> {
+        peak_of(self.process.id())
     }
 }
 

@@ -1,9 +1,11 @@
 //! What has happened: every event's `data` rendered once, per stream by sequence number, and the transactions by version.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::stream::Stream;
+use super::texts::Texts;
 use super::world::Transaction;
 use super::{Emitted, clock, dice};
 
@@ -43,7 +45,7 @@ pub struct Log {
     /// The version of each event; ascending.
     pub versions: Vec<u64>,
     /// The `data` of each event.
-    pub data: Vec<Box<str>>,
+    pub data: Texts,
 }
 
 /// An executed transaction of the market.
@@ -108,7 +110,7 @@ impl Ledger {
             }
             self.order.push((event.stream, seq_no));
             log.versions.push(executed.version);
-            log.data.push(event.data.into_boxed_str());
+            log.data.push(&event.data);
         }
         let others = dice::roll(self.seed, 0x6A9, executed.version) % 5_000;
         self.head = executed.version + others;
@@ -141,8 +143,9 @@ impl Ledger {
     }
 
     /// `data` of an event as the contract meant it, even where it is broken as served.
-    pub fn sound(&self, stream: Stream, seq_no: usize) -> &str {
-        self.sound.get(&(stream, seq_no)).unwrap_or(&self.log(stream).data[seq_no])
+    pub fn sound(&self, stream: Stream, seq_no: usize) -> Cow<'_, str> {
+        let sound = self.sound.get(&(stream, seq_no)).map(|sound| Cow::Borrowed(&**sound));
+        sound.unwrap_or_else(|| self.log(stream).data.get(seq_no).into())
     }
 
     /// The market's transaction of exactly that version.
@@ -180,7 +183,7 @@ impl Ledger {
                     version: executed.version,
                     event_index,
                     event_type: stream.event_type(),
-                    data: self.log(*stream).data[*seq_no].to_string(),
+                    data: self.log(*stream).data.get(*seq_no),
                 });
             }
         }

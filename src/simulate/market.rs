@@ -57,7 +57,7 @@ impl<'a> Member<'a> {
 
     fn event(&self, stream: Stream, at: &[u32], seq_no: u64) -> (u64, Value) {
         let at = at[usize::try_from(seq_no).unwrap_or(usize::MAX)] as usize;
-        let data = serde_json::from_str(self.ledger.sound(stream, at)).unwrap_or_default();
+        let data = serde_json::from_str(&self.ledger.sound(stream, at)).unwrap_or_default();
         (self.ledger.log(stream).versions[at], data)
     }
 }

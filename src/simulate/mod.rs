@@ -33,6 +33,7 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod transaction;
 mod v1;
 mod v2;

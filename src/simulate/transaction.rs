@@ -142,7 +142,7 @@ impl View<'_> {
 
     /// An event as a transaction shows it: without a version.
     fn event(&self, stream: Stream, seq_no: usize) -> Value {
-        let data = serde_json::from_str::<Value>(&self.ledger.log(stream).data[seq_no]).unwrap_or_default();
+        let data = serde_json::from_str::<Value>(&self.ledger.log(stream).data.get(seq_no)).unwrap_or_default();
         let holder = address::bytes(CONTRACT);
         state::event(&holder, stream.creation_number(), seq_no as u64, &stream.event_type(), &data)
     }

@@ -11,7 +11,8 @@ use crate::market::{Item, Kind, Refusal, Standard};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-pub(super) fn event(observer: &str, raw: &RawEvent, occurred_at: Option<Timestamp>, now: Timestamp) -> events::Model {
+#[must_use]
+pub fn event(observer: &str, raw: &RawEvent, occurred_at: Option<Timestamp>, now: Timestamp) -> events::Model {
     events::Model {
         observer: observer.to_owned(),
         seq_no: raw.seq_no.column(),
@@ -55,7 +56,8 @@ pub(super) fn dead_letter(observer: &str, raw: &RawEvent, why: &Refusal, now: Ti
     }
 }
 
-pub(super) fn activity(entry: &Entry) -> activities::Model {
+#[must_use]
+pub fn activity(entry: &Entry) -> activities::Model {
     let event = &entry.event;
     let (order_id, offer_id) = (entry.order_id(), entry.offer_id());
     let (from, to) = parties(entry);
@@ -101,7 +103,8 @@ fn parties(entry: &Entry) -> (Option<Address>, Option<Address>) {
     }
 }
 
-pub(super) fn order_row(order: &Order) -> orders::Model {
+#[must_use]
+pub fn order_row(order: &Order) -> orders::Model {
     let Order { item, last, .. } = order;
     orders::Model {
         order_id: order.order_id.clone(),
@@ -163,7 +166,8 @@ pub(super) fn order(row: orders::Model) -> Result<Order> {
     })
 }
 
-pub(super) fn offer_row(offer: &Offer) -> offers::Model {
+#[must_use]
+pub fn offer_row(offer: &Offer) -> offers::Model {
     let Offer { item, last, .. } = offer;
     offers::Model {
         offer_id: offer.offer_id.clone(),
@@ -228,7 +232,8 @@ pub(super) fn offer(row: offers::Model) -> Result<Offer> {
 }
 
 /// Columns that importing owns are null here; an update leaves them out.
-pub(super) fn token_row(token: &Token, now: Timestamp) -> tokens::Model {
+#[must_use]
+pub fn token_row(token: &Token, now: Timestamp) -> tokens::Model {
     let (token_id, property_version) = token.key.clone();
     let since = token.owner.as_ref().map(|owner| owner.since);
     tokens::Model {
@@ -275,7 +280,8 @@ pub(super) fn token(row: tokens::Model) -> Result<Token> {
 }
 
 /// Columns that importing owns are null here; an update leaves them out.
-pub(super) fn collection_row(collection: &Collection, now: Timestamp) -> collections::Model {
+#[must_use]
+pub fn collection_row(collection: &Collection, now: Timestamp) -> collections::Model {
     collections::Model {
         collection_id: collection.collection_id.clone(),
         creator: shown(collection.creator),

@@ -3,7 +3,8 @@
 
 mod commit;
 mod connect;
-mod convert;
+#[doc(hidden)] // For benchmarks that write the same rows in other ways.
+pub mod convert;
 pub mod entities;
 mod error;
 mod import;
