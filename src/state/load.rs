@@ -44,7 +44,7 @@ pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Resu
             .order_by(tokens::Column::PropertyVersion, Order::Asc);
         for row in query.lock_exclusive().all(transaction).await? {
             let token = convert::token(row)?;
-            rows.tokens.insert(token.key.clone(), token);
+            rows.tokens.insert(token.key, token);
         }
     }
     for ids in chunks(backend, &keys.collections) {
@@ -52,7 +52,8 @@ pub(super) async fn rows(transaction: &DatabaseTransaction, keys: &Keys) -> Resu
             .filter(collections::Column::CollectionId.is_in(ids))
             .order_by(collections::Column::CollectionId, Order::Asc);
         for row in query.lock_exclusive().all(transaction).await? {
-            rows.collections.insert(row.collection_id.clone(), convert::collection(row)?);
+            let collection = convert::collection(row)?;
+            rows.collections.insert(collection.collection_id, collection);
         }
     }
     Ok(rows)
