@@ -28,14 +28,23 @@ impl Address {
         let special = self.0[..31].iter().all(|byte| *byte == 0) && self.0[31] < 16;
         if special { format!("{:#x}", self.0[31]) } else { self.to_string() }
     }
+
+    /// What it is shown as.
+    pub(super) fn hex(&self) -> [u8; 66] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'0'; 66];
+        text[1] = b'x';
+        for (byte, digits) in self.0.iter().zip(text[2..].chunks_exact_mut(2)) {
+            digits[0] = DIGITS[usize::from(byte >> 4)];
+            digits[1] = DIGITS[usize::from(byte & 15)];
+        }
+        text
+    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = *b"0x0000000000000000000000000000000000000000000000000000000000000000";
-        // Two digits a byte: it fits.
-        let _ = hex::encode_to_slice(self.0, &mut text[2..]);
-        f.write_str(str::from_utf8(&text).unwrap_or_default())
+        f.write_str(str::from_utf8(&self.hex()).unwrap_or_default())
     }
 }
 
@@ -54,10 +63,14 @@ impl FromStr for Address {
         if digits.is_empty() || digits.len() > 64 {
             return Err(wrong());
         }
-        let mut padded = [b'0'; 64];
-        padded[64 - digits.len()..].copy_from_slice(digits.as_bytes());
         let mut bytes = [0; 32];
-        hex::decode_to_slice(padded, &mut bytes).map_err(|_| wrong())?;
+        // From the right, as zeros on the left may be left out.
+        for (byte, pair) in bytes.iter_mut().rev().zip(digits.as_bytes().rchunks(2)) {
+            for digit in pair {
+                let value = char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+                *byte = *byte << 4 | value.ok_or_else(wrong)?;
+            }
+        }
         Ok(Self(bytes))
     }
 }
@@ -69,13 +82,10 @@ impl FromStr for Address {
 pub fn canonical_type(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for part in text.split_inclusive(['<', '>', ',', ' ']) {
-        match part.split_once("::").map(|(head, rest)| (head.parse::<Address>(), rest)) {
-            Some((Ok(address), rest)) => {
-                out.push_str(&address.in_type());
-                out.push_str("::");
-                out.push_str(rest);
-            }
-            Some((Err(_), _)) | None => out.push_str(part),
+        let head = part.find(':').filter(|end| part[*end..].starts_with("::")).map_or("", |end| &part[..end]);
+        match head.parse::<Address>() {
+            Ok(address) => out.extend([&address.in_type(), &part[head.len()..]]),
+            Err(_) => out.push_str(part),
         }
     }
     out

@@ -1,19 +1,20 @@
-//! Ids of collections and tokens, the same as the official Aptos indexer's, so that users can join.
+//! Ids of collections and tokens, the same as the official Aptos indexer's, so that users can join. Those of v2 are the
+//! objects' addresses; those of v1 are hashes, which look like addresses.
 
 use sha2::{Digest, Sha256};
 use sha3::Sha3_256;
 
 use super::Address;
 
-/// The id of a v1 collection: `0x` + sha256 of `{creator}::{collection}`.
+/// The id of a v1 collection: sha256 of `{creator}::{collection}`.
 #[must_use]
-pub fn v1_collection_id(creator: &Address, collection: &str) -> String {
+pub fn v1_collection_id(creator: &Address, collection: &str) -> Address {
     hashed(creator, &[collection])
 }
 
-/// The id of a v1 token (all its property versions): `0x` + sha256 of `{creator}::{collection}::{token}`.
+/// The id of a v1 token (all its property versions): sha256 of `{creator}::{collection}::{token}`.
 #[must_use]
-pub fn v1_token_id(creator: &Address, collection: &str, token: &str) -> String {
+pub fn v1_token_id(creator: &Address, collection: &str, token: &str) -> Address {
     hashed(creator, &[collection, token])
 }
 
@@ -27,13 +28,13 @@ pub fn v2_collection(creator: &Address, name: &str) -> Address {
 }
 
 /// Creator and names, joined by `::`.
-fn hashed(creator: &Address, names: &[&str]) -> String {
-    let mut hash = Sha256::new().chain_update(creator.to_string());
+fn hashed(creator: &Address, names: &[&str]) -> Address {
+    let mut hash = Sha256::new().chain_update(creator.hex());
     for name in names {
         hash.update("::");
         hash.update(name);
     }
-    Address::new(hash.finalize().into()).to_string()
+    Address::new(hash.finalize().into())
 }
 
 #[cfg(test)]
@@ -45,11 +46,11 @@ mod tests {
     fn ids_are_the_official_indexers() {
         let creator: Address = "0x1".parse().unwrap();
         assert_eq!(
-            v1_collection_id(&creator, "Cats"),
+            v1_collection_id(&creator, "Cats").to_string(),
             "0xdea2cc02c36c8acf702ab9f8ce2d4108a99715cdbb70f24516b4f8c2ddbac555"
         );
         assert_eq!(
-            v1_token_id(&creator, "Cats", "Cat #1"),
+            v1_token_id(&creator, "Cats", "Cat #1").to_string(),
             "0xdf923c5de77a1125b4b4af42ea5ce12181548b80600dd7de6e9f834cb377e4df"
         );
     }

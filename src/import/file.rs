@@ -79,7 +79,7 @@ fn collection(entry: Value, creator: Option<Address>) -> Result<ImportedCollecti
         None => creator.ok_or("creator is missing (name it in the entry, or for all entries with --account)")?,
     };
     let (standard, collection_id) = match text(&mut fields, &["standard", "token_standard"])?.as_deref() {
-        None | Some("v1") => (Standard::V1, v1_collection_id(&creator, &name)),
+        None | Some("v1") => (Standard::V1, v1_collection_id(&creator, &name).to_string()),
         Some("v2") => (Standard::V2, v2_collection(&creator, &name).to_string()),
         Some(other) => return Err(format!("standard: expected v1 or v2, found {other:?}")),
     };

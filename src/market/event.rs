@@ -35,13 +35,13 @@ pub struct MarketEvent {
     pub maximum: Option<Amount>,
 }
 
-/// The collection or token that an event is about.
+/// The collection or token that an event is about. The ids of v1 are hashes ([`crate::chain::token`]).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Item {
-    pub collection_id: Option<String>,
+    pub collection_id: Option<Address>,
     pub collection_name: Option<String>,
     pub creator: Option<Address>,
-    pub token_id: Option<String>,
+    pub token_id: Option<Address>,
     pub token_name: Option<String>,
     pub property_version: i64,
 }
@@ -81,7 +81,7 @@ impl Key {
     #[must_use]
     pub fn new(market: &str, text: String) -> Self {
         let id = if text.len() <= Self::LONGEST_PLAIN && !text.starts_with('#') {
-            format!("{market}:{text}")
+            [market, ":", &text].concat()
         } else {
             format!("{market}:#{}", hex::encode(Sha256::digest(&text)))
         };

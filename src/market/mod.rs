@@ -5,6 +5,7 @@ mod decode;
 mod event;
 mod file;
 pub mod fold;
+mod json;
 mod kind;
 mod registry;
 mod value;

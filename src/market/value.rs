@@ -1,27 +1,25 @@
 //! Reading single values: what the node's JSON may look like for each type, and what is refused.
 
-use serde_json::Value;
+use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
+use super::json::{Json, Object, Parsed};
 use crate::chain::token::{v1_collection_id, v1_token_id};
-use crate::chain::{Address, Amount, canonical_type};
+use crate::chain::{Address, Amount, ParseError, canonical_type};
 use crate::market::{Item, Standard};
 
-/// What is wrong with a value; the caller adds where it stood.
-pub type Parsed<T> = Result<T, String>;
-
 /// A whole number: `"12"` or `12`.
-pub fn amount(value: &Value) -> Parsed<Amount> {
-    match value {
-        Value::String(text) => text.parse().map_err(|error: crate::chain::ParseError| error.to_string()),
-        Value::Number(number) => {
-            number.to_string().parse().map_err(|error: crate::chain::ParseError| error.to_string())
-        }
-        other => Err(format!("expected a whole number, found {}", shown(other))),
+pub fn amount(value: &RawValue) -> Parsed<Amount> {
+    match Json::of(value)? {
+        Json::Text(text) => text.parse().map_err(|error: ParseError| error.to_string()),
+        Json::Number(digits) => digits.parse().map_err(|error: ParseError| error.to_string()),
+        _ => Err(format!("expected a whole number, found {}", shown(value))),
     }
 }
 
 /// A whole number within u64.
-pub fn count(value: &Value) -> Parsed<Amount> {
+pub fn count(value: &RawValue) -> Parsed<Amount> {
     let number = amount(value)?;
     if number > Amount::MAX_COUNT {
         return Err(format!("{number} is out of range: a u64 is at most {}", u64::MAX));
@@ -30,69 +28,73 @@ pub fn count(value: &Value) -> Parsed<Amount> {
 }
 
 /// A token's property version: a whole number that a signed 64-bit column can hold.
-pub fn property_version(value: &Value) -> Parsed<i64> {
+pub fn property_version(value: &RawValue) -> Parsed<i64> {
     let number = amount(value)?;
     i64::try_from(number.0).map_err(|_| format!("{number} is out of range: at most {} can be stored", i64::MAX))
 }
 
 /// An address, alone or as an object (`{"inner": "0x.."}`).
-pub fn address(value: &Value) -> Parsed<Address> {
-    match value {
-        Value::String(text) => text.parse().map_err(|error: crate::chain::ParseError| error.to_string()),
-        Value::Object(fields) => match fields.get("inner") {
-            Some(Value::String(text)) => text.parse().map_err(|error: crate::chain::ParseError| error.to_string()),
-            _ => Err(format!("expected an address, found {}", shown(value))),
-        },
-        other => Err(format!("expected an address, found {}", shown(other))),
+pub fn address(value: &RawValue) -> Parsed<Address> {
+    let inner = match Json::of(value)? {
+        Json::Object(fields) => fields.get("inner").map(Json::of).transpose()?,
+        other => Some(other),
+    };
+    match inner {
+        Some(Json::Text(text)) => text.parse().map_err(|error: ParseError| error.to_string()),
+        _ => Err(format!("expected an address, found {}", shown(value))),
     }
 }
 
 /// Any text. PostgreSQL cannot store NUL, so it becomes the replacement character; ids are made before that.
-pub fn text(value: &Value) -> Parsed<String> {
+pub fn text(value: &RawValue) -> Parsed<String> {
     raw_text(value).map(storable)
 }
 
 /// `true` or `"true"`.
-pub fn boolean(value: &Value) -> Parsed<bool> {
-    match value {
-        Value::Bool(yes) => Ok(*yes),
-        Value::String(text) if text == "true" => Ok(true),
-        Value::String(text) if text == "false" => Ok(false),
-        other => Err(format!("expected true or false, found {}", shown(other))),
+pub fn boolean(value: &RawValue) -> Parsed<bool> {
+    match Json::of(value)? {
+        Json::Bool(yes) => Ok(yes),
+        Json::Text(text) if text == "true" => Ok(true),
+        Json::Text(text) if text == "false" => Ok(false),
+        _ => Err(format!("expected true or false, found {}", shown(value))),
     }
 }
 
 /// A coin's type: `0x1::type_info::TypeInfo` with its two names in hex, or the type as text.
-pub fn coin_type(value: &Value) -> Parsed<String> {
-    let fields = match value {
-        Value::String(text) if text.contains("::") => return Ok(canonical_type(&storable(text.clone()))),
-        Value::Object(fields) => fields,
-        other => return Err(format!("expected a TypeInfo, found {}", shown(other))),
+pub fn coin_type(value: &RawValue) -> Parsed<String> {
+    let fields = match Json::of(value)? {
+        Json::Text(text) if text.contains("::") => return Ok(canonical_type(&storable(text.into_owned()))),
+        Json::Object(fields) => fields,
+        _ => return Err(format!("expected a TypeInfo, found {}", shown(value))),
     };
     let part = |name: &str| fields.get(name).ok_or_else(|| format!("expected a TypeInfo, {name} is missing"));
     let account = address(part("account_address")?).map_err(|error| format!("account_address: {error}"))?;
     let module = hex_text(part("module_name")?).map_err(|error| format!("module_name: {error}"))?;
     let name = hex_text(part("struct_name")?).map_err(|error| format!("struct_name: {error}"))?;
-    Ok(storable(canonical_type(&format!("{}::{module}::{name}", account.in_type()))))
+    let coin = [&account.in_type(), "::", &module, "::", &name].concat();
+    // Only type arguments name more addresses.
+    Ok(storable(if coin.contains('<') { canonical_type(&coin) } else { coin }))
 }
 
 /// A number that a contract gives its listings or offers, in decimal.
-pub fn id(value: &Value) -> Parsed<String> {
+pub fn id(value: &RawValue) -> Parsed<String> {
     count(value).map(|number| number.to_string())
 }
 
 /// A token: `0x3::token::TokenId`, or the address of a token object.
-pub fn token(value: &Value) -> Parsed<(Item, Standard)> {
-    let Some(data) = value.get("token_data_id") else {
+pub fn token(value: &RawValue) -> Parsed<(Item, Standard)> {
+    let fields = Object::parse(value.get())?;
+    let Some(data) = fields.get("token_data_id") else {
         let address = address(value).map_err(|_| format!("expected a TokenId or an object, found {}", shown(value)))?;
-        return Ok((Item { token_id: Some(address.to_string()), ..Item::default() }, Standard::V2));
+        return Ok((Item { token_id: Some(address), ..Item::default() }, Standard::V2));
     };
+    let data = Object::parse(data.get())?;
     let part = |name: &str| data.get(name).ok_or_else(|| format!("token_data_id.{name} is missing"));
     let at = |name: &'static str| move |error: String| format!("token_data_id.{name}: {error}");
     let creator = address(part("creator")?).map_err(at("creator"))?;
     let collection = raw_text(part("collection")?).map_err(at("collection"))?;
     let name = raw_text(part("name")?).map_err(at("name"))?;
-    let version = value.get("property_version").ok_or("property_version is missing")?;
+    let version = fields.get("property_version").ok_or("property_version is missing")?;
     let item = Item {
         token_id: Some(v1_token_id(&creator, &collection, &name)),
         token_name: Some(storable(name)),
@@ -113,8 +115,8 @@ pub fn v1_collection(creator: Address, name: String) -> Item {
 }
 
 /// Text as the chain has it, for ids.
-pub fn raw_text(value: &Value) -> Parsed<String> {
-    value.as_str().map(str::to_owned).ok_or_else(|| format!("expected a text, found {}", shown(value)))
+pub fn raw_text(value: &RawValue) -> Parsed<String> {
+    str_of(value).map(Cow::into_owned)
 }
 
 /// Text as every database can store it.
@@ -123,8 +125,15 @@ pub fn storable(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
-fn hex_text(value: &Value) -> Parsed<String> {
-    let text = raw_text(value)?;
+fn str_of(value: &RawValue) -> Parsed<Cow<'_, str>> {
+    match Json::of(value)? {
+        Json::Text(text) => Ok(text),
+        _ => Err(format!("expected a text, found {}", shown(value))),
+    }
+}
+
+fn hex_text(value: &RawValue) -> Parsed<String> {
+    let text = str_of(value)?;
     let bytes = hex::decode(text.strip_prefix("0x").unwrap_or(&text));
     bytes
         .ok()
@@ -132,10 +141,11 @@ fn hex_text(value: &Value) -> Parsed<String> {
         .ok_or_else(|| format!("expected hex text, found {text:?}"))
 }
 
-/// A value for a message: its JSON, shortened.
-fn shown(value: &Value) -> String {
+/// A value for a message: its JSON without spaces, shortened.
+fn shown(value: &RawValue) -> String {
     const LONGEST: usize = 80;
-    let text = value.to_string();
+    let compact = serde_json::from_str(value.get()).map(|value: serde_json::Value| value.to_string());
+    let text = compact.unwrap_or_else(|_| value.get().to_owned());
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

@@ -71,10 +71,10 @@ pub fn activity(entry: &Entry) -> activities::Model {
         kind: event.kind.name().to_owned(),
         order_id: order_id.map(str::to_owned),
         offer_id: offer_id.map(str::to_owned),
-        collection_id: item.collection_id.clone(),
+        collection_id: shown(item.collection_id),
         collection_name: item.collection_name.clone(),
         creator: shown(item.creator),
-        token_id: item.token_id.clone(),
+        token_id: shown(item.token_id),
         token_name: item.token_name.clone(),
         property_version: item.property_version,
         from_address: shown(from),
@@ -110,10 +110,10 @@ pub fn order_row(order: &Order) -> orders::Model {
         order_id: order.order_id.clone(),
         market: order.market.to_string(),
         order_key: order.order_key.clone(),
-        collection_id: item.collection_id.clone(),
+        collection_id: shown(item.collection_id),
         collection_name: item.collection_name.clone(),
         creator: shown(item.creator),
-        token_id: item.token_id.clone(),
+        token_id: shown(item.token_id),
         token_name: item.token_name.clone(),
         property_version: item.property_version,
         seller: shown(order.seller),
@@ -141,10 +141,10 @@ pub(super) fn order(row: orders::Model) -> Result<Order> {
         market: row.market.into(),
         order_key: row.order_key,
         item: Item {
-            collection_id: row.collection_id,
+            collection_id: maybe("orders.collection_id", row.collection_id.as_deref())?,
             collection_name: row.collection_name,
             creator: maybe("orders.creator", row.creator.as_deref())?,
-            token_id: row.token_id,
+            token_id: maybe("orders.token_id", row.token_id.as_deref())?,
             token_name: row.token_name,
             property_version: row.property_version,
         },
@@ -174,10 +174,10 @@ pub fn offer_row(offer: &Offer) -> offers::Model {
         market: offer.market.to_string(),
         offer_key: offer.offer_key.clone(),
         scope: offer.scope.name().to_owned(),
-        collection_id: item.collection_id.clone(),
+        collection_id: shown(item.collection_id),
         collection_name: item.collection_name.clone(),
         creator: shown(item.creator),
-        token_id: item.token_id.clone(),
+        token_id: shown(item.token_id),
         token_name: item.token_name.clone(),
         property_version: item.property_version,
         offerer: shown(offer.offerer),
@@ -206,10 +206,10 @@ pub(super) fn offer(row: offers::Model) -> Result<Offer> {
         offer_key: row.offer_key,
         scope: Scope::from_name(&row.scope).ok_or_else(|| unreadable("offers.scope", &row.scope))?,
         item: Item {
-            collection_id: row.collection_id,
+            collection_id: maybe("offers.collection_id", row.collection_id.as_deref())?,
             collection_name: row.collection_name,
             creator: maybe("offers.creator", row.creator.as_deref())?,
-            token_id: row.token_id,
+            token_id: maybe("offers.token_id", row.token_id.as_deref())?,
             token_name: row.token_name,
             property_version: row.property_version,
         },
@@ -234,12 +234,12 @@ pub(super) fn offer(row: offers::Model) -> Result<Offer> {
 /// Columns that importing owns are null here; an update leaves them out.
 #[must_use]
 pub fn token_row(token: &Token, now: Timestamp) -> tokens::Model {
-    let (token_id, property_version) = token.key.clone();
+    let (token_id, property_version) = token.key;
     let since = token.owner.as_ref().map(|owner| owner.since);
     tokens::Model {
-        token_id,
+        token_id: token_id.to_string(),
         property_version,
-        collection_id: token.collection_id.clone(),
+        collection_id: shown(token.collection_id),
         creator: shown(token.creator),
         collection_name: token.collection_name.clone(),
         name: token.name.clone(),
@@ -259,22 +259,23 @@ pub fn token_row(token: &Token, now: Timestamp) -> tokens::Model {
 }
 
 pub(super) fn token(row: tokens::Model) -> Result<Token> {
-    let address = maybe("tokens.owner", row.owner.as_deref())?;
+    let token_id = address("tokens.token_id", &row.token_id)?;
+    let owner = maybe("tokens.owner", row.owner.as_deref())?;
     let since = row.owner_version.zip(row.owner_place).zip(row.owner_seq_no).map(|((version, place), seq_no)| Moment {
         version: Version::from_column(version),
         place,
         seq_no: SeqNo::from_column(seq_no),
     });
     Ok(Token {
-        key: (row.token_id, row.property_version),
-        collection_id: row.collection_id,
+        key: (token_id, row.property_version),
+        collection_id: maybe("tokens.collection_id", row.collection_id.as_deref())?,
         creator: maybe("tokens.creator", row.creator.as_deref())?,
         collection_name: row.collection_name,
         name: row.name,
         description: row.description,
         uri: row.uri,
         created_version: row.created_version.map(Version::from_column),
-        owner: since.zip(address).map(|(since, address)| Owner { since, address }),
+        owner: since.zip(owner).map(|(since, address)| Owner { since, address }),
         imported: imported(row.imported),
     })
 }
@@ -283,7 +284,7 @@ pub(super) fn token(row: tokens::Model) -> Result<Token> {
 #[must_use]
 pub fn collection_row(collection: &Collection, now: Timestamp) -> collections::Model {
     collections::Model {
-        collection_id: collection.collection_id.clone(),
+        collection_id: collection.collection_id.to_string(),
         creator: shown(collection.creator),
         name: collection.name.clone(),
         description: collection.description.clone(),
@@ -308,7 +309,7 @@ pub(super) fn collection(row: collections::Model) -> Result<Collection> {
         maximum: row.maximum,
         created_version: row.created_version.map(Version::from_column),
         imported: imported(row.imported),
-        collection_id: row.collection_id,
+        collection_id: address("collections.collection_id", &row.collection_id)?,
     })
 }
 

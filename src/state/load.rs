@@ -31,13 +31,14 @@ pub(super) async fn rows(db: &impl ConnectionTrait, keys: &Keys, rows: &mut Rows
     for ids in chunks(backend, &keys.tokens) {
         for row in tokens::Entity::find().filter(token_keys(backend, ids)).all(db).await? {
             let token = convert::token(row)?;
-            rows.tokens.insert(token.key.clone(), token);
+            rows.tokens.insert(token.key, token);
         }
     }
     for ids in chunks(backend, &keys.collections) {
         let query = collections::Entity::find().filter(collections::Column::CollectionId.is_in(ids));
         for row in query.all(db).await? {
-            rows.collections.insert(row.collection_id.clone(), convert::collection(row)?);
+            let collection = convert::collection(row)?;
+            rows.collections.insert(collection.collection_id, collection);
         }
     }
     Ok(())

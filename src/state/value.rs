@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use sea_orm::sea_query::{ArrayType, ColumnType, Nullable, Value, ValueType, ValueTypeErr};
 use sea_orm::{ColIdx, DbBackend, DbErr, QueryResult, TryGetError, TryGetable};
 
-use crate::chain::{Amount, Timestamp};
+use crate::chain::{Address, Amount, Timestamp};
 
 const SQLITE_TIME: &str = "%Y-%m-%d %H:%M:%S%.6f";
 
@@ -39,6 +39,12 @@ pub(super) fn stored(backend: DbBackend, value: Value) -> Value {
         },
         Value::ChronoDateTimeUtc(time) => Value::String(time.map(|time| time.format(SQLITE_TIME).to_string())),
         other => other,
+    }
+}
+
+impl From<Address> for Value {
+    fn from(address: Address) -> Self {
+        address.to_string().into()
     }
 }
 

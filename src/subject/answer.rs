@@ -150,9 +150,20 @@ impl Answer {
 
 /// The events of a page as a node answers it. Fails with what the node did, if the body is no such page.
 pub fn events_of_page(body: &[u8]) -> Result<Vec<RawEvent>, String> {
+    // Checked once as a whole, not again text by text.
+    let body = str::from_utf8(body).map_err(|error| format!("answered no page of events: {error}"))?;
     let events: Vec<EventJson> =
-        serde_json::from_slice(body).map_err(|error| format!("answered no page of events: {error}"))?;
-    events.into_iter().map(EventJson::raw).collect()
+        serde_json::from_str(body).map_err(|error| format!("answered no page of events: {error}"))?;
+    let mut raw: Vec<RawEvent> = Vec::with_capacity(events.len());
+    let mut last_type = (Cow::default(), String::new());
+    for event in events {
+        // A stream's events have one type.
+        if event.event_type != last_type.0 {
+            last_type = (event.event_type.clone(), canonical_type(&event.event_type));
+        }
+        raw.push(event.raw(last_type.1.clone())?);
+    }
+    Ok(raw)
 }
 
 #[derive(Deserialize)]
@@ -165,7 +176,8 @@ struct EventJson<'a> {
     sequence_number: Cow<'a, str>,
     #[serde(borrow, rename = "type")]
     event_type: Cow<'a, str>,
-    data: Box<RawValue>,
+    #[serde(borrow)]
+    data: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -177,7 +189,7 @@ struct Guid<'a> {
 }
 
 impl EventJson<'_> {
-    fn raw(self) -> Result<RawEvent, String> {
+    fn raw(self, event_type: String) -> Result<RawEvent, String> {
         let number = |name: &str, text: &str| {
             let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
             number.ok_or_else(|| {
@@ -190,14 +202,14 @@ impl EventJson<'_> {
             version: Version::new(version).unwrap_or_default(),
             event_index: None,
             seq_no: SeqNo::new(seq_no).unwrap_or_default(),
-            event_type: canonical_type(&self.event_type),
+            event_type,
             account_address: self
                 .guid
                 .account_address
                 .parse()
                 .map_err(|error| format!("answered an event whose guid is wrong: {error}"))?,
             creation_number: number("creation_number", &self.guid.creation_number)?,
-            data: Box::<str>::from(self.data).into(),
+            data: self.data.get().to_owned(),
             block_time: None,
         })
     }

@@ -89,11 +89,12 @@ impl Thing {
 
     /// Its id in our tables.
     pub fn id(&self, creator: &Address) -> String {
-        match self {
+        let id = match self {
             Self::V1Collection { name } => v1_collection_id(creator, name),
             Self::V1Token { collection, name } => v1_token_id(creator, collection, name),
-            Self::V2Collection { object } | Self::V2Token { object, .. } => object.to_string(),
-        }
+            Self::V2Collection { object } | Self::V2Token { object, .. } => *object,
+        };
+        id.to_string()
     }
 }
 

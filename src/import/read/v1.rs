@@ -17,7 +17,7 @@ pub(super) async fn collection(reader: &Reader, name: &str, wanted: &Wanted) -> 
     let data = item(reader, wanted, "0x1::string::String", "0x3::token::CollectionData", &json!(name)).await?;
     let (supply, maximum) = counts(&data)?;
     Ok(Read::Collection(Box::new(ImportedCollection {
-        collection_id: v1_collection_id(&reader.account, name),
+        collection_id: v1_collection_id(&reader.account, name).to_string(),
         creator: reader.account,
         name: name.to_owned(),
         standard: Standard::V1,
@@ -43,8 +43,8 @@ pub(super) async fn token(reader: &Reader, collection: &str, name: &str, wanted:
         address(told, "payee_address")?,
     );
     Ok(Read::Token(Box::new(ImportedToken {
-        token_id: v1_token_id(&reader.account, collection, name),
-        collection_id: v1_collection_id(&reader.account, collection),
+        token_id: v1_token_id(&reader.account, collection, name).to_string(),
+        collection_id: v1_collection_id(&reader.account, collection).to_string(),
         creator: reader.account,
         collection_name: collection.to_owned(),
         name: name.to_owned(),

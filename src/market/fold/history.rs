@@ -40,9 +40,17 @@ impl Last {
 /// A row that is a fold of the events of its key.
 pub(super) trait Folded: Clone + PartialEq {
     /// The row after `entry`; `before` is the row so far.
-    fn apply(before: Option<&Self>, entry: &Entry) -> Self;
+    fn apply(before: Option<Self>, entry: &Entry) -> Self;
     fn is_open(&self) -> bool;
     fn unexpected(&self) -> u32;
+}
+
+/// An event of one key.
+struct Event<'a> {
+    id: &'a str,
+    /// Of the batch, not of history.
+    is_new: bool,
+    entry: &'a Entry,
 }
 
 /// Folds every key of `batch`. A key that `history` knows, or whose row is reached, starts from nothing.
@@ -54,25 +62,16 @@ pub(super) fn fold_all<T: Folded>(
     changed: &mut BTreeMap<String, T>,
     unexpected: &mut BTreeMap<Arc<str>, i64>,
 ) {
-    let mut events: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for &entry in batch {
-        if let Some(id) = id(entry) {
-            events.entry(id).or_default().push(entry);
-        }
-    }
-    let mut late: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in history {
-        if let Some(id) = id(entry).filter(|id| events.contains_key(id)) {
-            late.entry(id).or_default().push(entry);
-        }
-    }
-    for (id, mut events) in events {
+    let of_key = |entry, is_new| Some(Event { id: id(entry)?, is_new, entry });
+    let mut events: Vec<_> = batch.iter().filter_map(|entry| of_key(entry, true)).collect();
+    events.extend(history.iter().filter_map(|entry| of_key(entry, false)));
+    events.sort_by_key(|event| event.id);
+    for events in events.chunk_by_mut(|a, b| a.id == b.id).filter(|events| events.iter().any(|event| event.is_new)) {
+        let id = events[0].id;
+        let market = Arc::clone(&events[0].entry.market);
         let stored = rows.get(id);
-        let anew = late.remove(id);
-        let before = if anew.is_some() { None } else { stored };
-        events.extend(anew.unwrap_or_default());
-        let market = Arc::clone(&events[0].market);
-        let Some(row) = fold_events(before, &mut events) else {
+        let before = if events.iter().all(|event| event.is_new) { stored } else { None };
+        let Some(row) = fold_events(before, events) else {
             continue;
         };
         let more = i64::from(row.unexpected()) - stored.map_or(0, |row| i64::from(row.unexpected()));
@@ -84,13 +83,13 @@ pub(super) fn fold_all<T: Folded>(
 }
 
 /// Folds the events of one key, in ledger order, on top of `before`.
-fn fold_events<T: Folded>(before: Option<&T>, events: &mut [&Entry]) -> Option<T> {
-    events.sort_by_key(|entry| entry.version);
+fn fold_events<T: Folded>(before: Option<&T>, events: &mut [Event]) -> Option<T> {
+    events.sort_by_key(|event| event.entry.version);
     let mut row = before.cloned();
-    for group in events.chunk_by_mut(|a, b| a.version == b.version) {
+    for group in events.chunk_by_mut(|a, b| a.entry.version == b.entry.version) {
         arrange(group, row.as_ref().is_some_and(Folded::is_open));
-        for entry in group {
-            row = Some(T::apply(row.as_ref(), entry));
+        for event in group {
+            row = Some(T::apply(row, event.entry));
         }
     }
     row
@@ -98,11 +97,11 @@ fn fold_events<T: Folded>(before: Option<&T>, events: &mut [&Entry]) -> Option<T
 
 /// The order of one key's events within one version: by index; where one is unknown, cancels and fills before places if
 /// the key was open, behind them if not.
-fn arrange(group: &mut [&Entry], open: bool) {
-    if group.iter().all(|entry| entry.event_index.is_some()) {
-        group.sort_by_key(|entry| entry.event_index);
+fn arrange(group: &mut [Event], open: bool) {
+    if group.iter().all(|event| event.entry.event_index.is_some()) {
+        group.sort_by_key(|event| event.entry.event_index);
     } else {
-        group.sort_by_key(|entry| {
+        group.sort_by_key(|Event { entry, .. }| {
             let kind = entry.event.kind;
             let places = kind.step() == Some(Step::Place);
             (places == open, kind.rank(), entry.stream, entry.seq_no)

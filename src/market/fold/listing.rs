@@ -55,18 +55,19 @@ impl OrderStatus {
 }
 
 impl Folded for Order {
-    fn apply(before: Option<&Self>, entry: &Entry) -> Self {
+    fn apply(before: Option<Self>, entry: &Entry) -> Self {
         let event = &entry.event;
-        let mut row = before.cloned().unwrap_or_else(|| Self::unseen(entry));
+        let was_open = before.as_ref().is_some_and(Self::is_open);
+        let mut row = before.unwrap_or_else(|| Self::unseen(entry));
         row.last = Last::of(entry);
         match event.kind.subject() {
             Subject::Listing(Step::Place) => row.place(entry),
             Subject::Listing(Step::Cancel) => {
-                row.unexpected += u32::from(!before.is_some_and(Self::is_open));
+                row.unexpected += u32::from(!was_open);
                 row.close(entry, OrderStatus::Canceled);
             }
             Subject::Listing(Step::Fill) => {
-                row.unexpected += u32::from(!before.is_some_and(|row| row.is_open() && row.covers(event.quantity)));
+                row.unexpected += u32::from(!(was_open && row.covers(event.quantity)));
                 row.fill(entry);
             }
             // Not about listings: never grouped under an order.
@@ -87,19 +88,19 @@ impl Folded for Order {
 impl Order {
     /// The row of a key whose first event is not a place: what the event says, and nothing of a listing nobody saw.
     fn unseen(entry: &Entry) -> Self {
-        let MarketEvent { key, item, seller, price, currency, .. } = entry.event.clone();
-        let Key { id, text } = key.unwrap_or_else(|| Key::new(&entry.market, String::new()));
+        let MarketEvent { key, item, seller, price, currency, .. } = &*entry.event;
+        let Key { id, text } = key.clone().unwrap_or_else(|| Key::new(&entry.market, String::new()));
         Self {
             order_id: id,
             market: std::sync::Arc::clone(&entry.market),
             order_key: text,
-            item,
-            seller,
+            item: item.clone(),
+            seller: *seller,
             buyer: None,
-            price,
+            price: *price,
             quantity: None,
             remaining_quantity: None,
-            currency,
+            currency: currency.clone(),
             status: OrderStatus::Listing,
             sale_price: None,
             listed_at: None,
@@ -115,7 +116,9 @@ impl Order {
         let event = &entry.event;
         // A place that names no quantity is one copy.
         let quantity = event.quantity.or(Some(Amount(1)));
-        self.item = event.item.clone();
+        if self.item != event.item {
+            self.item = event.item.clone();
+        }
         self.status = OrderStatus::Listing;
         self.seller = event.seller;
         self.price = event.price;

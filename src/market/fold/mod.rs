@@ -21,7 +21,7 @@ pub use token::{Collection, Token, TokenKey};
 
 use super::kind::Subject;
 use super::{Kind, MarketEvent};
-use crate::chain::{SeqNo, Version};
+use crate::chain::{Address, SeqNo, Version};
 
 /// A decoded event and its full position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub struct Entry {
     pub version: Version,
     /// Its place in the transaction, where known.
     pub event_index: Option<u32>,
-    /// What it means.
-    pub event: MarketEvent,
+    /// What it means. Boxed, as entries are sorted and handed on while it stays as it is.
+    pub event: Box<MarketEvent>,
 }
 
 impl Entry {
@@ -72,7 +72,7 @@ pub struct Rows {
     pub orders: BTreeMap<String, Order>,
     pub offers: BTreeMap<String, Offer>,
     pub tokens: BTreeMap<TokenKey, Token>,
-    pub collections: BTreeMap<String, Collection>,
+    pub collections: BTreeMap<Address, Collection>,
 }
 
 /// Primary keys of [`Rows`].
@@ -81,7 +81,7 @@ pub struct Keys {
     pub orders: BTreeSet<String>,
     pub offers: BTreeSet<String>,
     pub tokens: BTreeSet<TokenKey>,
-    pub collections: BTreeSet<String>,
+    pub collections: BTreeSet<Address>,
 }
 
 /// What a batch does.
@@ -96,14 +96,13 @@ pub struct Changes {
 /// The rows that must be known to fold these events.
 #[must_use]
 pub fn keys(batch: &[&Entry]) -> Keys {
-    let mut keys = Keys::default();
-    for entry in batch {
-        keys.orders.extend(entry.order_id().map(str::to_owned));
-        keys.offers.extend(entry.offer_id().map(str::to_owned));
-        keys.tokens.extend(token::key(&entry.event.item));
-        keys.collections.extend(entry.event.item.collection_id.clone());
+    let entries = || batch.iter().copied();
+    Keys {
+        orders: entries().filter_map(Entry::order_id).map(str::to_owned).collect(),
+        offers: entries().filter_map(Entry::offer_id).map(str::to_owned).collect(),
+        tokens: entries().filter_map(|entry| token::key(&entry.event.item)).collect(),
+        collections: entries().filter_map(|entry| entry.event.item.collection_id).collect(),
     }
-    keys
 }
 
 /// The orders and offers of which this batch brings an event too late to fold it on top: their stored events are needed.
@@ -129,8 +128,13 @@ pub fn fold(batch: &[&Entry], rows: &Rows, history: &[Entry]) -> Changes {
     let mut changes = Changes::default();
     history::fold_all(batch, history, Entry::order_id, &rows.orders, &mut changes.rows.orders, &mut changes.unexpected);
     history::fold_all(batch, history, Entry::offer_id, &rows.offers, &mut changes.rows.offers, &mut changes.unexpected);
-    for entry in batch {
+    // In the order of the rows' keys: what is added to the end of a map moves no other row.
+    let mut by_token = batch.to_vec();
+    by_token.sort_by_cached_key(|entry| token::key(&entry.event.item));
+    for entry in by_token {
         token::fold_token(entry, &rows.tokens, &mut changes.rows.tokens);
+    }
+    for entry in batch {
         token::fold_collection(entry, &rows.collections, &mut changes.rows.collections);
     }
     changes.rows.tokens.retain(|key, token| rows.tokens.get(key) != Some(token));

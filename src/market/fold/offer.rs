@@ -80,7 +80,7 @@ impl OfferStatus {
 }
 
 impl Folded for Offer {
-    fn apply(before: Option<&Self>, entry: &Entry) -> Self {
+    fn apply(before: Option<Self>, entry: &Entry) -> Self {
         let (scope, step) = match entry.event.kind.subject() {
             Subject::TokenOffer(step) => (Scope::Token, step),
             Subject::CollectionOffer(step) => (Scope::Collection, step),
@@ -88,17 +88,18 @@ impl Folded for Offer {
             Subject::Listing(step) => (Scope::Token, step),
             Subject::Collection | Subject::Token => (Scope::Token, Step::Place),
         };
-        let mut row = before.cloned().unwrap_or_else(|| Self::unseen(scope, entry));
+        let was_open = before.as_ref().is_some_and(Self::is_open);
+        let mut row = before.unwrap_or_else(|| Self::unseen(scope, entry));
         row.last = Last::of(entry);
         match step {
             Step::Place => row.place(entry),
             Step::Cancel => {
-                row.unexpected += u32::from(!before.is_some_and(Self::is_open));
+                row.unexpected += u32::from(!was_open);
                 row.close(entry, OfferStatus::Canceled);
             }
             Step::Fill => {
                 let filled = row.filled(&entry.event);
-                row.unexpected += u32::from(!before.is_some_and(|row| row.is_open() && row.covers(filled)));
+                row.unexpected += u32::from(!(was_open && row.covers(filled)));
                 row.fill(entry, filled);
             }
         }
@@ -117,22 +118,22 @@ impl Folded for Offer {
 impl Offer {
     /// The row of a key whose first event is not a place: what the event says, and nothing of an offer nobody saw.
     fn unseen(scope: Scope, entry: &Entry) -> Self {
-        let MarketEvent { key, item, offerer, price, currency, expires_at, .. } = entry.event.clone();
-        let Key { id, text } = key.unwrap_or_else(|| Key::new(&entry.market, String::new()));
+        let MarketEvent { key, item, offerer, price, currency, expires_at, .. } = &*entry.event;
+        let Key { id, text } = key.clone().unwrap_or_else(|| Key::new(&entry.market, String::new()));
         Self {
             offer_id: id,
             market: std::sync::Arc::clone(&entry.market),
             offer_key: text,
             scope,
-            item,
-            offerer,
+            item: item.clone(),
+            offerer: *offerer,
             acceptor: None,
-            price,
+            price: *price,
             quantity: None,
             remaining_quantity: None,
-            currency,
+            currency: currency.clone(),
             status: OfferStatus::Created,
-            expires_at,
+            expires_at: *expires_at,
             opened_at: None,
             closed_at: None,
             opened_version: None,
@@ -146,7 +147,9 @@ impl Offer {
         let event = &entry.event;
         // A place that names no quantity is one copy.
         let quantity = event.quantity.or(Some(Amount(1)));
-        self.item = event.item.clone();
+        if self.item != event.item {
+            self.item = event.item.clone();
+        }
         self.status = OfferStatus::Created;
         self.offerer = event.offerer;
         self.price = event.price;

@@ -11,13 +11,13 @@ use crate::market::kind::{Step, Subject};
 use crate::market::{Item, Standard};
 
 /// Primary key of `tokens`: `token_id`, `property_version`.
-pub type TokenKey = (String, i64);
+pub type TokenKey = (Address, i64);
 
 /// What folding owns of a row of `tokens`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     pub key: TokenKey,
-    pub collection_id: Option<String>,
+    pub collection_id: Option<Address>,
     pub creator: Option<Address>,
     pub collection_name: Option<String>,
     pub name: Option<String>,
@@ -46,7 +46,7 @@ pub struct ImportedColumns {
 /// What folding owns of a row of `collections`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collection {
-    pub collection_id: String,
+    pub collection_id: Address,
     pub creator: Option<Address>,
     pub name: Option<String>,
     pub description: Option<String>,
@@ -58,14 +58,13 @@ pub struct Collection {
 }
 
 pub(super) fn key(item: &Item) -> Option<TokenKey> {
-    item.token_id.as_ref().map(|id| (id.clone(), item.property_version))
+    item.token_id.map(|id| (id, item.property_version))
 }
 
 pub(super) fn fold_token(entry: &Entry, rows: &BTreeMap<TokenKey, Token>, changed: &mut BTreeMap<TokenKey, Token>) {
     let item = &entry.event.item;
     let Some(key) = key(item) else { return };
-    let token =
-        changed.entry(key).or_insert_with_key(|key| rows.get(key).cloned().unwrap_or_else(|| Token::unseen(key)));
+    let token = changed.entry(key).or_insert_with(|| rows.get(&key).cloned().unwrap_or_else(|| Token::unseen(key)));
     // These never change on chain: where two events differ all the same, the greater text wins, in any order.
     grow(&mut token.collection_id, item.collection_id.as_ref());
     grow(&mut token.creator, item.creator.as_ref());
@@ -83,18 +82,14 @@ pub(super) fn fold_token(entry: &Entry, rows: &BTreeMap<TokenKey, Token>, change
 
 pub(super) fn fold_collection(
     entry: &Entry,
-    rows: &BTreeMap<String, Collection>,
-    changed: &mut BTreeMap<String, Collection>,
+    rows: &BTreeMap<Address, Collection>,
+    changed: &mut BTreeMap<Address, Collection>,
 ) {
     let Item { collection_id: Some(id), collection_name, creator, .. } = &entry.event.item else {
         return;
     };
-    let row = match changed.get_mut(id) {
-        Some(row) => row,
-        None => changed.entry(id.clone()).or_insert_with_key(|id| {
-            rows.get(id).cloned().unwrap_or_else(|| Collection::unseen(id, entry.event.standard))
-        }),
-    };
+    let unseen = || Collection::unseen(*id, entry.event.standard);
+    let row = changed.entry(*id).or_insert_with(|| rows.get(id).cloned().unwrap_or_else(unseen));
     grow(&mut row.creator, creator.as_ref());
     grow(&mut row.name, collection_name.as_ref());
     if entry.event.kind.subject() == Subject::Collection {
@@ -141,9 +136,9 @@ fn describe<T: Ord + Clone>(
 }
 
 impl Token {
-    fn unseen(key: &TokenKey) -> Self {
+    fn unseen(key: TokenKey) -> Self {
         Self {
-            key: key.clone(),
+            key,
             collection_id: None,
             creator: None,
             collection_name: None,
@@ -158,9 +153,9 @@ impl Token {
 }
 
 impl Collection {
-    fn unseen(id: &str, standard: Standard) -> Self {
+    fn unseen(collection_id: Address, standard: Standard) -> Self {
         Self {
-            collection_id: id.to_owned(),
+            collection_id,
             creator: None,
             name: None,
             description: None,
