@@ -1,5 +1,7 @@
 //! What is measured.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::support::database::Server;
@@ -32,6 +34,12 @@ pub struct Figures {
     pub bare_per_s: f64,
     /// The one by the other.
     pub ratio_to_bare: f64,
+    /// The fastest way to write the same rows in the same transactions.
+    pub best: String,
+    /// Its events per second: the median.
+    pub best_per_s: f64,
+    /// The replay by the best.
+    pub bare_to_best: f64,
     /// The worker's peak memory in MB (10^6 bytes) for the larger number of events; null where no `/proc` tells.
     pub peak_rss_mb: Option<f64>,
     /// Transactions of the recorded run.
@@ -49,6 +57,8 @@ pub struct Figures {
 pub struct Run {
     pub events_per_s: f64,
     pub bare_per_s: f64,
+    /// Other ways to the same rows, by name.
+    pub ways: BTreeMap<String, f64>,
 }
 
 /// The peak memory of a worker that executed so many events.

@@ -5,6 +5,7 @@
 //! - events per second from the worker's first request to its last commit, as the median of some repetitions;
 //! - the bare cost of the same rows: the writes of one more such run, recorded, replayed on an empty database of the same
 //!   kind in the same transactions over one connection, with nothing read or computed. Worker and replay take turns;
+//! - the best that the driver is able to: the fastest of that replay and of other ways to the same rows (`ways`);
 //! - the worker's peak memory, alone in its process, for few events and for many.
 //!
 //! How events fall into transactions differs a little from run to run; the rows are the same, as the seed is.
@@ -16,6 +17,7 @@ mod sink;
 #[path = "../support/mod.rs"]
 mod support;
 mod tape;
+mod ways;
 
 use std::env;
 use std::time::Duration;
@@ -45,6 +47,9 @@ struct Options {
     /// Only cases whose names start so
     #[arg(long, value_name = "PREFIX", default_value = "")]
     case: String,
+    /// Every way to write the same rows, not only those that come near the best
+    #[arg(long)]
+    all_ways: bool,
     /// What `cargo bench` says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -54,7 +59,13 @@ impl Options {
     fn settings(&self) -> Settings {
         let (events, reps, memory_events) =
             if self.quick { (10_000, 2, [5_000, 20_000]) } else { (50_000, 5, [20_000, 100_000]) };
-        Settings { events: self.events.unwrap_or(events), reps: self.reps.unwrap_or(reps), seed: 1, memory_events }
+        Settings {
+            events: self.events.unwrap_or(events),
+            reps: self.reps.unwrap_or(reps),
+            seed: 1,
+            memory_events,
+            all_ways: self.all_ways,
+        }
     }
 }
 

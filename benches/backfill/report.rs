@@ -23,6 +23,8 @@ pub struct Settings {
     pub seed: u64,
     /// Events of the two runs that tell the peak memory.
     pub memory_events: [u32; 2],
+    /// Whether weak ways to write are measured, too.
+    pub all_ways: bool,
 }
 
 /// All that is known at the end.
@@ -71,7 +73,8 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peaks = self.settings.memory_events.map(|events| format!(">peak memory, {events} events"));
-        let header = ["case", "database", ">events/s", ">bare/s", ">ratio", &peaks[0], &peaks[1]];
+        let header =
+            ["case", "database", ">events/s", ">bare/s", ">ratio", ">best/s", ">bare/best", &peaks[0], &peaks[1]];
         let rows = self.cases.iter().map(|figures| {
             let mut row = vec![
                 figures.case.to_owned(),
@@ -79,6 +82,8 @@ impl fmt::Display for Report {
                 format!("{:.0}", figures.events_per_s),
                 format!("{:.0}", figures.bare_per_s),
                 format!("{:.2}", figures.ratio_to_bare),
+                format!("{:.0} ({})", figures.best_per_s, figures.best),
+                format!("{:.2}", figures.bare_to_best),
             ];
             row.extend(figures.memory.iter().map(|peak| program::shown(peak.rss_mb)));
             row

@@ -1,5 +1,6 @@
 //! The worker into a database, against the bare cost of its rows.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use crate::report::Settings;
 use crate::support::node::Node;
 use crate::support::program;
 use crate::tape::{LastCommit, Tape, Transaction, replay};
+use crate::ways::{Way, contents, play};
 
 /// One recorded run, then worker and replay in turns, then the worker alone in a process for its memory.
 pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<Figures> {
@@ -25,13 +27,24 @@ pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<
     let mut runs = vec![];
     for rep in 1..=settings.reps {
         let ours = server.with_database(folder, async |url| work(&node, settings.events, &url).await).await?;
-        let tape = tape.clone();
-        let bare = server.with_database(folder, async |url| bare(&url, tape).await).await?;
-        let run =
-            Run { events_per_s: per_second(settings.events, ours), bare_per_s: per_second(settings.events, bare) };
+        let copy = tape.clone();
+        let (bare, rows) = server.with_database(folder, async |url| bare(&url, copy).await).await?;
+        let mut run = Run {
+            events_per_s: per_second(settings.events, ours),
+            bare_per_s: per_second(settings.events, bare),
+            ways: BTreeMap::new(),
+        };
+        for way in Way::of(server.backend(), settings.all_ways) {
+            let (took, same) = server.with_database(folder, async |url| other(&url, *way, &tape).await).await?;
+            ensure!(same == rows, "{way} leads to other rows");
+            run.ways.insert(way.to_string(), per_second(settings.events, took));
+        }
         eprintln!(
-            "{name}: run {rep} of {}: {:.0} events/s, bare {:.0}/s",
-            settings.reps, run.events_per_s, run.bare_per_s
+            "{name}: run {rep} of {}: {:.0} events/s, bare {:.0}/s, {}",
+            settings.reps,
+            run.events_per_s,
+            run.bare_per_s,
+            run.ways.iter().map(|(way, per_s)| format!("{way} {per_s:.0}/s")).collect::<Vec<_>>().join(", ")
         );
         runs.push(run);
     }
@@ -46,12 +59,16 @@ pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<
         peaks.push(Peak { events, rss_mb: peak });
     }
     let (ours, bare) = (median(&runs, |run| run.events_per_s), median(&runs, |run| run.bare_per_s));
+    let (best, best_per_s) = best(&runs, bare);
     Ok(Figures {
         case: name,
         database,
         events_per_s: ours.round(),
         bare_per_s: bare.round(),
         ratio_to_bare: (ours / bare * 1000.0).round() / 1000.0,
+        best,
+        best_per_s: best_per_s.round(),
+        bare_to_best: (bare / best_per_s * 1000.0).round() / 1000.0,
         peak_rss_mb: peaks.last().and_then(|peak| peak.rss_mb),
         commits: tape.len(),
         writes: tape.iter().map(Vec::len).sum(),
@@ -87,12 +104,22 @@ async fn work(node: &Node, events: u32, url: &DatabaseUrl) -> Result<Duration> {
     Ok(last.at().context("nothing was committed")? - start)
 }
 
-/// How long the replay takes.
-async fn bare(url: &DatabaseUrl, tape: Vec<Transaction>) -> Result<Duration> {
+/// How long the replay takes, and what it leads to.
+async fn bare(url: &DatabaseUrl, tape: Vec<Transaction>) -> Result<(Duration, Vec<String>)> {
     let store = prepared(url).await?;
     let took = replay(&store, tape).await?;
+    let rows = contents(&store).await?;
     store.close().await?;
-    Ok(took)
+    Ok((took, rows))
+}
+
+/// The same for another way.
+async fn other(url: &DatabaseUrl, way: Way, tape: &[Transaction]) -> Result<(Duration, Vec<String>)> {
+    let store = prepared(url).await?;
+    let took = play(&store, way.plan(tape)?).await?;
+    let rows = contents(&store).await?;
+    store.close().await?;
+    Ok((took, rows))
 }
 
 /// Migrated and with checkpoints, as the worker finds it.
@@ -136,6 +163,13 @@ fn markets() -> Result<Markets> {
 
 fn per_second(events: u32, time: Duration) -> f64 {
     f64::from(events) / time.as_secs_f64()
+}
+
+/// The fastest way, the replay included.
+fn best(runs: &[Run], bare: f64) -> (String, f64) {
+    let ways = runs.first().into_iter().flat_map(|run| run.ways.keys());
+    let ways = ways.map(|way| (way.clone(), median(runs, |run| run.ways.get(way).copied().unwrap_or_default())));
+    ways.chain([("bare".to_owned(), bare)]).max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default()
 }
 
 fn median(runs: &[Run], figure: impl Fn(&Run) -> f64) -> f64 {
