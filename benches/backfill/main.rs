@@ -4,8 +4,8 @@
 //! is measured in one run: absolute figures go up and down with the machine, ratios can be compared.
 //! - `sink/*`: events per second from the worker's first request to its last commit, against the bare cost of the same rows:
 //!   the writes of one more such run, recorded, replayed on an empty database of the same kind in the same transactions
-//!   over one connection, with nothing read or computed; and the worker's peak memory, alone in its process, for few events
-//!   and for many;
+//!   over one connection, with nothing read or computed; that replay against the fastest way that the driver has to the same
+//!   rows ([`ways`]); and the worker's peak memory, alone in its process, for few events and for many;
 //! - `latency/*`: the same from a node whose answers take long;
 //! - `naive/*`: against a program that does the obvious, one transaction per event;
 //! - `live/*`: how soon after the node shows an event it is committed, and what an idle worker costs;
@@ -29,6 +29,7 @@ mod sink;
 mod support;
 mod tape;
 mod turns;
+mod ways;
 mod worker;
 
 use std::env;
@@ -63,6 +64,9 @@ struct Options {
     /// Repetitions of the worker and of the replay; medians count [default: 5, quick: 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     reps: Option<u32>,
+    /// Other ways to write are all measured, those that never came near the best, too
+    #[arg(long)]
+    all_ways: bool,
     /// Only cases whose names start so
     #[arg(long, value_name = "PREFIX", default_value = "")]
     case: String,
@@ -83,6 +87,7 @@ impl Options {
             naive_events,
             live_seconds: 20,
             long_events: self.long_events,
+            all_ways: self.all_ways,
         }
     }
 

@@ -133,11 +133,11 @@ impl Naive {
             put(db, convert::offer_row(offer), known.is_some()).await?;
         }
         for (key, token) in &changes.tokens {
-            let known = tokens::Entity::find_by_id(key.clone()).one(db).await?;
+            let known = tokens::Entity::find_by_id((key.0.to_string(), key.1)).one(db).await?;
             put(db, convert::token_row(token, now), known.is_some()).await?;
         }
         for (id, collection) in &changes.collections {
-            let known = collections::Entity::find_by_id(id).one(db).await?;
+            let known = collections::Entity::find_by_id(id.to_string()).one(db).await?;
             put(db, convert::collection_row(collection, now), known.is_some()).await?;
         }
         let checkpoint = checkpoints::ActiveModel {

@@ -29,6 +29,8 @@ pub struct Settings {
     pub live_seconds: u64,
     /// Events of a long history.
     pub long_events: u32,
+    /// Whether weak ways to write are measured, too.
+    pub all_ways: bool,
 }
 
 /// All that is known at the end.

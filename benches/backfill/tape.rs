@@ -82,11 +82,7 @@ impl Recorder for LastCommit {
 /// Executes `transactions`, one after the other; returns how long that took.
 pub async fn replay(store: &Store, transactions: Vec<Transaction>) -> Result<Duration> {
     let db = store.connection();
-    let options = TransactionOptions {
-        sqlite_transaction_mode: (db.get_database_backend() == DbBackend::Sqlite)
-            .then_some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
+    let options = to_write(db.get_database_backend());
     let start = Instant::now();
     for statements in transactions {
         let transaction = db.begin_with_options(options).await?;
@@ -97,4 +93,12 @@ pub async fn replay(store: &Store, transactions: Vec<Transaction>) -> Result<Dur
         transaction.commit().await?;
     }
     Ok(start.elapsed())
+}
+
+/// How the worker begins a transaction.
+pub fn to_write(backend: DbBackend) -> TransactionOptions {
+    TransactionOptions {
+        sqlite_transaction_mode: (backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    }
 }

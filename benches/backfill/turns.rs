@@ -38,6 +38,11 @@ impl Turns {
         );
     }
 
+    /// The other's events per second.
+    pub fn others_median(&self) -> f64 {
+        median(self.runs.iter().map(|run| run.1))
+    }
+
     /// Adds both medians, how many times faster the worker is, and every run.
     pub fn tell(self, figures: Figures, ratio: &'static str) -> Figures {
         let (ours, other) = (median(self.runs.iter().map(|run| run.0)), median(self.runs.iter().map(|run| run.1)));
@@ -55,7 +60,8 @@ impl Turns {
     }
 }
 
-fn per_second(events: u32, time: Duration) -> f64 {
+/// Events per second.
+pub fn per_second(events: u32, time: Duration) -> f64 {
     f64::from(events) / time.as_secs_f64()
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use event_worker::state::{DatabaseUrl, Store};
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use url::Url;
 
 /// A kind of database.
@@ -24,6 +24,15 @@ impl Server {
             Self::Sqlite => None,
             Self::MariaDb => Some("TEST_MYSQL_URL"),
             Self::Postgres => Some("TEST_POSTGRES_URL"),
+        }
+    }
+
+    /// Its dialect.
+    pub fn backend(self) -> DbBackend {
+        match self {
+            Self::Sqlite => DbBackend::Sqlite,
+            Self::MariaDb => DbBackend::MySql,
+            Self::Postgres => DbBackend::Postgres,
         }
     }
 

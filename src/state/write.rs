@@ -1,8 +1,10 @@
 //! Writing many rows with few statements.
 
-use sea_orm::sea_query::{Expr, OnConflict, Query};
+use std::iter;
+
 use sea_orm::{
-    ActiveModelTrait, DbBackend, EntityTrait, IntoActiveModel, Iterable, Statement, StatementBuilder, Value,
+    ActiveModelTrait, DbBackend, EntityTrait, IdenStatic, IntoActiveModel, Iterable, PrimaryKeyToColumn, Statement,
+    StatementBuilder, Value, Values,
 };
 
 use super::StoreError;
@@ -19,7 +21,7 @@ pub trait Recorder: Send + Sync {
 }
 
 /// Statements come in few sizes, so that the server's and the driver's caches know them.
-const SIZES: [usize; 5] = [256, 64, 16, 4, 1];
+const SIZES: [usize; 4] = [64, 16, 4, 1];
 /// Rows with long texts go in smaller statements: servers bound the size of a packet.
 const MAX_BYTES: usize = 2 << 20;
 
@@ -67,7 +69,7 @@ impl Statements {
     {
         let mut rows: Vec<_> = rows.into_iter().map(|row| values::<E>(self.backend, row)).collect();
         while !rows.is_empty() {
-            let rest = rows.split_off(fitting(&rows));
+            let rest = rows.split_off(fitting(self.backend, &rows));
             self.statements.push(statement::<E>(self.backend, rows, update)?);
             rows = rest;
         }
@@ -95,14 +97,18 @@ where
 }
 
 /// How many of the first rows go into one statement.
-fn fitting(rows: &[Vec<Value>]) -> usize {
+fn fitting(backend: DbBackend, rows: &[Vec<Value>]) -> usize {
     let mut bytes = 0;
     let small = rows.iter().take_while(|row| {
         bytes += row.iter().map(bytes_of).sum::<usize>();
         bytes <= MAX_BYTES
     });
     let most = small.count().max(1);
-    SIZES.into_iter().find(|size| *size <= most).unwrap_or(1)
+    match backend {
+        // One statement, however many rows.
+        DbBackend::Postgres => most,
+        _ => SIZES.into_iter().find(|size| *size <= most).unwrap_or(1),
+    }
 }
 
 fn bytes_of(value: &Value) -> usize {
@@ -112,20 +118,70 @@ fn bytes_of(value: &Value) -> usize {
     }
 }
 
+/// Put together here, as a query builder takes several times as long for so many values.
 fn statement<E: EntityTrait>(
     backend: DbBackend,
     rows: Vec<Vec<Value>>,
     update: Option<&[E::Column]>,
 ) -> Result<Statement, StoreError> {
-    let mut insert = Query::insert();
-    insert.into_table(E::default()).columns(E::Column::iter());
+    let quoted = |name: &str| if backend == DbBackend::MySql { format!("`{name}`") } else { format!("\"{name}\"") };
+    let table = quoted(E::default().table_name());
+    let columns = list(E::Column::iter().map(|column| quoted(column.as_str())));
+    let (rows, values) = if backend == DbBackend::Postgres { unnest(rows)? } else { tuples(rows) };
+    let conflict = match update {
+        None => String::new(),
+        Some(update) if backend == DbBackend::MySql => {
+            let update = update.iter().map(|column| quoted(column.as_str()));
+            format!(" ON DUPLICATE KEY UPDATE {}", list(update.map(|name| format!("{name} = VALUES({name})"))))
+        }
+        Some(update) => {
+            let keys = list(E::PrimaryKey::iter().map(|key| quoted(key.into_column().as_str())));
+            let update = update.iter().map(|column| quoted(column.as_str()));
+            let update = list(update.map(|name| format!("{name} = excluded.{name}")));
+            format!(" ON CONFLICT ({keys}) DO UPDATE SET {update}")
+        }
+    };
+    let sql = format!("INSERT INTO {table} ({columns}) {rows}{conflict}");
+    Ok(Statement { sql, values: Some(Values(values)), db_backend: backend })
+}
+
+fn tuples(rows: Vec<Vec<Value>>) -> (String, Vec<Value>) {
+    let width = rows.first().map_or(0, Vec::len);
+    let tuple = format!("({})", list(iter::repeat_n("?".to_owned(), width)));
+    let tuples = list(iter::repeat_n(tuple, rows.len()));
+    (format!("VALUES {tuples}"), rows.into_iter().flatten().collect())
+}
+
+/// An array per column, which costs `PostgreSQL` two thirds of as many values one by one. Arrays of sea-query cannot hold a
+/// null, so one more array has a bit for each null of a row.
+fn unnest(rows: Vec<Vec<Value>>) -> Result<(String, Vec<Value>), StoreError> {
+    let width = rows.first().map_or(0, Vec::len);
+    if width > 62 {
+        return Err(StoreError::Refused(format!("a table of {width} columns, and 62 bits for nulls")));
+    }
+    let mut columns: Vec<Vec<Value>> = vec![Vec::with_capacity(rows.len()); width];
+    let mut nulls = Vec::with_capacity(rows.len());
     for row in rows {
-        let row = row.into_iter().map(Expr::value);
-        insert.values(row).map_err(|error| StoreError::Refused(error.to_string()))?;
+        let mut bits = 0_i64;
+        for (at, value) in row.into_iter().enumerate() {
+            if value.is_some() {
+                columns[at].push(value);
+            } else {
+                bits |= 1 << at;
+                columns[at].push(value.dummy_value());
+            }
+        }
+        nulls.push(bits.into());
     }
-    if let Some(update) = update {
-        insert
-            .on_conflict(OnConflict::columns(E::PrimaryKey::iter()).update_columns(update.iter().copied()).to_owned());
-    }
-    Ok(backend.build(&insert))
+    columns.push(nulls);
+    let select = list((0..width).map(|at| format!("CASE WHEN mask & {} = 0 THEN c{at} END", 1_i64 << at)));
+    let arrays = list((1..=columns.len()).map(|number| format!("${number}")));
+    let names = list((0..width).map(|at| format!("c{at}")).chain(["mask".to_owned()]));
+    let array = |column: Vec<Value>| Some(Value::Array(column.first()?.array_type(), Some(Box::new(column))));
+    let values = columns.into_iter().filter_map(array).collect();
+    Ok((format!("SELECT {select} FROM UNNEST({arrays}) AS r({names})"), values))
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
 }
