@@ -78,7 +78,7 @@ struct Options {
 impl Options {
     fn settings(&self) -> Settings {
         let (events, reps, memory_events, naive_events) =
-            if self.quick { (10_000, 2, [5_000, 20_000], 500) } else { (50_000, 5, [20_000, 100_000], 2_000) };
+            if self.quick { (10_000, 2, [2_000, 10_000], 500) } else { (50_000, 5, [20_000, 100_000], 2_000) };
         Settings {
             events: self.events.unwrap_or(events),
             reps: self.reps.unwrap_or(reps),
