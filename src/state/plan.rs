@@ -159,32 +159,36 @@ impl Folded {
     /// Rows that are new are inserted plainly: should one be there all the same, nothing is overwritten unread.
     fn write_rows(&self, writes: &mut Statements, now: Timestamp) -> Result<(), StoreError> {
         let (before, rows) = (&self.before, &self.changes.rows);
-        let (known, new) = split(&rows.orders, &before.orders, convert::order_row);
-        writes.insert::<orders::Entity>(new)?;
-        writes.replace::<orders::Entity>(known, &all_but(&[orders::Column::OrderId]))?;
-        let (known, new) = split(&rows.offers, &before.offers, convert::offer_row);
-        writes.insert::<offers::Entity>(new)?;
-        writes.replace::<offers::Entity>(known, &all_but(&[offers::Column::OfferId]))?;
-        let (known, new) = split(&rows.tokens, &before.tokens, |token| convert::token_row(token, now));
-        writes.insert::<tokens::Entity>(new)?;
-        let imported = [
+        writes.insert::<orders::Entity>(new(&rows.orders, &before.orders).map(convert::order_row))?;
+        let update = all_but(&[orders::Column::OrderId]);
+        writes.replace::<orders::Entity>(known(&rows.orders, &before.orders).map(convert::order_row), &update)?;
+
+        writes.insert::<offers::Entity>(new(&rows.offers, &before.offers).map(convert::offer_row))?;
+        let update = all_but(&[offers::Column::OfferId]);
+        writes.replace::<offers::Entity>(known(&rows.offers, &before.offers).map(convert::offer_row), &update)?;
+
+        let row = |token| convert::token_row(token, now);
+        writes.insert::<tokens::Entity>(new(&rows.tokens, &before.tokens).map(row))?;
+        let update = all_but(&[
             tokens::Column::TokenId,
             tokens::Column::PropertyVersion,
             tokens::Column::Supply,
             tokens::Column::Maximum,
             tokens::Column::Metadata,
             tokens::Column::Imported,
-        ];
-        writes.replace::<tokens::Entity>(known, &all_but(&imported))?;
-        let (known, new) = split(&rows.collections, &before.collections, |row| convert::collection_row(row, now));
-        writes.insert::<collections::Entity>(new)?;
-        let imported = [
+        ]);
+        writes.replace::<tokens::Entity>(known(&rows.tokens, &before.tokens).map(row), &update)?;
+
+        let row = |collection| convert::collection_row(collection, now);
+        writes.insert::<collections::Entity>(new(&rows.collections, &before.collections).map(row))?;
+        let update = all_but(&[
             collections::Column::CollectionId,
             collections::Column::Supply,
             collections::Column::Metadata,
             collections::Column::Imported,
-        ];
-        writes.replace::<collections::Entity>(known, &all_but(&imported))?;
+        ]);
+        writes.replace::<collections::Entity>(known(&rows.collections, &before.collections).map(row), &update)?;
+
         for (market, more) in &self.changes.unexpected {
             let mut update = Query::update();
             update
@@ -202,25 +206,28 @@ fn write_events(writes: &mut Statements, slices: &[Slice], now: Timestamp) -> Re
         let time = event.meaning.as_ref().map_or(event.raw.block_time, |entry| entry.event.time);
         convert::event(&stream.observer, &event.raw, time, now)
     });
-    writes.insert::<events::Entity>(stored.collect())?;
+    writes.insert::<events::Entity>(stored)?;
     let told = executed(slices).filter_map(|(_, event)| event.meaning.as_ref().ok()).map(convert::activity);
-    writes.insert::<activities::Entity>(told.collect())?;
+    writes.insert::<activities::Entity>(told)?;
     let parked = executed(slices).filter_map(|(stream, event)| {
         let why = event.meaning.as_ref().err()?;
         Some(convert::dead_letter(&stream.observer, &event.raw, why, now))
     });
-    writes.insert::<dead_letters::Entity>(parked.collect())
+    writes.insert::<dead_letters::Entity>(parked)
 }
 
 fn executed(slices: &[Slice]) -> impl Iterator<Item = (&Arc<Stream>, &Executed)> {
     slices.iter().flat_map(|slice| slice.events.iter().map(move |event| (&slice.stream, event)))
 }
 
-/// Rows that exist, and rows that do not yet.
-fn split<K: Ord, T, M>(rows: &BTreeMap<K, T>, before: &BTreeMap<K, T>, model: impl Fn(&T) -> M) -> (Vec<M>, Vec<M>) {
-    let (known, new): (Vec<_>, Vec<_>) = rows.iter().partition(|(key, _)| before.contains_key(key));
-    let models = |rows: Vec<(&K, &T)>| rows.into_iter().map(|(_, row)| model(row)).collect();
-    (models(known), models(new))
+/// The rows that are not there yet.
+fn new<'a, K: Ord, T>(rows: &'a BTreeMap<K, T>, before: &BTreeMap<K, T>) -> impl Iterator<Item = &'a T> {
+    rows.iter().filter(|(key, _)| !before.contains_key(key)).map(|(_, row)| row)
+}
+
+/// The rows that are.
+fn known<'a, K: Ord, T>(rows: &'a BTreeMap<K, T>, before: &BTreeMap<K, T>) -> impl Iterator<Item = &'a T> {
+    rows.iter().filter(|(key, _)| before.contains_key(key)).map(|(_, row)| row)
 }
 
 pub(super) fn all_but<C: Iterable + IdenStatic>(columns: &[C]) -> Vec<C> {

@@ -25,19 +25,23 @@ pub fn at(time: Timestamp) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.micros()).unwrap_or_default()
 }
 
-/// `value` as the backend stores it.
+/// `value` as it is sent to the backend. Amounts mostly fit 64 bits, which is cheaper than decimals; `PostgreSQL` alone
+/// wants all values of a column to be of one type.
 pub(super) fn stored(backend: DbBackend, value: Value) -> Value {
-    if backend != DbBackend::Sqlite {
-        return value;
-    }
     match value {
-        Value::BigDecimal(number) => match number.map(|number| number.to_u128().unwrap_or_default()) {
-            Some(number) => {
-                <i64 as TryFrom<u128>>::try_from(number).map_or_else(|_| format!("{number:039}").into(), Value::from)
+        Value::BigDecimal(number) if backend != DbBackend::Postgres => {
+            let Some(number) = number.map(|number| number.to_u128().unwrap_or_default()) else {
+                return Value::String(None);
+            };
+            match <i64 as TryFrom<u128>>::try_from(number) {
+                Ok(number) => number.into(),
+                Err(_) if backend == DbBackend::Sqlite => format!("{number:039}").into(),
+                Err(_) => number.to_string().into(),
             }
-            None => Value::String(None),
-        },
-        Value::ChronoDateTimeUtc(time) => Value::String(time.map(|time| time.format(SQLITE_TIME).to_string())),
+        }
+        Value::ChronoDateTimeUtc(time) if backend == DbBackend::Sqlite => {
+            Value::String(time.map(|time| time.format(SQLITE_TIME).to_string()))
+        }
         other => other,
     }
 }

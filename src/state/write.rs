@@ -22,6 +22,8 @@ pub trait Recorder: Send + Sync {
 
 /// Statements come in few sizes, so that the server's and the driver's caches know them.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
+/// Rows in the arrays of one statement.
+const MAX_ARRAY: usize = 512;
 /// Rows with long texts go in smaller statements: servers bound the size of a packet.
 const MAX_BYTES: usize = 2 << 20;
 
@@ -41,7 +43,7 @@ impl Statements {
     }
 
     /// Inserts rows that nobody has. A row that is there all the same fails the transaction.
-    pub fn insert<E>(&mut self, rows: Vec<E::Model>) -> Result<(), StoreError>
+    pub fn insert<E>(&mut self, rows: impl IntoIterator<Item = E::Model>) -> Result<(), StoreError>
     where
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel>,
@@ -50,7 +52,11 @@ impl Statements {
     }
 
     /// Rewrites the columns `update` of rows that are known to exist.
-    pub fn replace<E>(&mut self, rows: Vec<E::Model>, update: &[E::Column]) -> Result<(), StoreError>
+    pub fn replace<E>(
+        &mut self,
+        rows: impl IntoIterator<Item = E::Model>,
+        update: &[E::Column],
+    ) -> Result<(), StoreError>
     where
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel>,
@@ -62,18 +68,28 @@ impl Statements {
         self.statements
     }
 
-    fn rows<E>(&mut self, rows: Vec<E::Model>, update: Option<&[E::Column]>) -> Result<(), StoreError>
+    fn rows<E>(
+        &mut self,
+        rows: impl IntoIterator<Item = E::Model>,
+        update: Option<&[E::Column]>,
+    ) -> Result<(), StoreError>
     where
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel>,
     {
-        let mut rows: Vec<_> = rows.into_iter().map(|row| values::<E>(self.backend, row)).collect();
-        while !rows.is_empty() {
-            let rest = rows.split_off(fitting(self.backend, &rows));
-            self.statements.push(statement::<E>(self.backend, rows, update)?);
-            rows = rest;
+        let mut rows = rows.into_iter().map(|row| values::<E>(self.backend, row));
+        loop {
+            // Not all at once: a row as values takes several times its memory.
+            let mut some: Vec<_> = rows.by_ref().take(most_rows(self.backend)).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            while !some.is_empty() {
+                let rest = some.split_off(fitting(self.backend, &some));
+                self.statements.push(statement::<E>(self.backend, some, update)?);
+                some = rest;
+            }
         }
-        Ok(())
     }
 }
 
@@ -105,10 +121,14 @@ fn fitting(backend: DbBackend, rows: &[Vec<Value>]) -> usize {
     });
     let most = small.count().max(1);
     match backend {
-        // One statement, however many rows.
+        // The statement is the same for any number.
         DbBackend::Postgres => most,
         _ => SIZES.into_iter().find(|size| *size <= most).unwrap_or(1),
     }
+}
+
+fn most_rows(backend: DbBackend) -> usize {
+    if backend == DbBackend::Postgres { MAX_ARRAY } else { SIZES[0] }
 }
 
 fn bytes_of(value: &Value) -> usize {
