@@ -22,6 +22,8 @@ pub trait Recorder: Send + Sync {
 
 /// Statements come in few sizes, so that the server's and the driver's caches know them.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
+/// Values in an array.
+const MAX_ARRAY: usize = 512;
 /// Rows with long texts go in smaller statements: servers bound the size of a packet.
 const MAX_BYTES: usize = 2 << 20;
 
@@ -105,8 +107,8 @@ fn fitting(backend: DbBackend, rows: &[Vec<Value>]) -> usize {
     });
     let most = small.count().max(1);
     match backend {
-        // One statement, however many rows.
-        DbBackend::Postgres => most,
+        // The statement is the same for any number of rows; more of them take more memory.
+        DbBackend::Postgres => most.min(MAX_ARRAY),
         _ => SIZES.into_iter().find(|size| *size <= most).unwrap_or(1),
     }
 }
