@@ -138,7 +138,7 @@ fn bytes_of(value: &Value) -> usize {
     }
 }
 
-/// Put together here, as a query builder takes several times as long for so many values.
+/// Put together here, as a query builder has no arrays per column.
 fn statement<E: EntityTrait>(
     backend: DbBackend,
     rows: Vec<Vec<Value>>,
@@ -172,7 +172,7 @@ fn tuples(rows: Vec<Vec<Value>>) -> (String, Vec<Value>) {
     (format!("VALUES {tuples}"), rows.into_iter().flatten().collect())
 }
 
-/// An array per column, which costs `PostgreSQL` two thirds of as many values one by one. Arrays of sea-query cannot hold a
+/// An array per column, which costs `PostgreSQL` three quarters of as many values one by one. Arrays of sea-query cannot hold a
 /// null, so one more array has a bit for each null of a row.
 fn unnest(rows: Vec<Vec<Value>>) -> Result<(String, Vec<Value>), StoreError> {
     let width = rows.first().map_or(0, Vec::len);
