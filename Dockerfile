@@ -4,9 +4,13 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 
+# The allocator is built with it.
+RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
+
 # The dependencies first, around empty sources: this layer is built again only when a manifest changes.
 # Cleaning our own packages makes cargo compile the real ones, even if their files are older than these.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo/config.toml .cargo/
 COPY migration/Cargo.toml migration/
 RUN mkdir -p src benches/backfill benches/core benches/import migration/src \
     && echo 'fn main() {}' | tee src/main.rs benches/backfill/main.rs benches/core/main.rs benches/import/main.rs >/dev/null \

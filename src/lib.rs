@@ -6,6 +6,10 @@
 // The future of a whole command is nested deeply.
 #![recursion_limit = "256"]
 
+/// Threads hand events to one another, of which the system's allocator keeps a part in each.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 pub mod chain;
 pub mod backoff;
 pub mod subject;

@@ -2,7 +2,8 @@
 //!
 //! Whoever wants to read a page asks for a [`Ticket`], which goes with the page until its events are committed. Of those
 //! who wait, the feed whose page is the oldest by version comes first, as the writer goes by version. A feed of which the
-//! writer has nothing left is not held back by bytes: all others may be waiting for it.
+//! writer has nothing left is not held back by bytes: all others may be waiting for it. Nobody reads ahead before all have
+//! had their first answer: it is not known yet who is behind.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use crate::chain::Version;
 
 /// Event data, and what surrounds it, that is being read, waiting or being committed.
-const BYTES: usize = 10 << 20;
+const BYTES: usize = 8 << 20;
 /// Pages that are asked for at once, while nobody says that it is too much.
 const REQUESTS: usize = 64;
 /// After a 429 half as many; and twice as many again after each such time without one.
@@ -40,6 +41,8 @@ struct Allowed {
 struct Feed {
     /// Pages that are being read, or wait for the writer to take their last event.
     pages: usize,
+    /// Whether it has had an answer.
+    has_begun: bool,
     wish: Option<Wish>,
     granted: Arc<Notify>,
 }
@@ -88,12 +91,12 @@ impl Room {
         granted.notified().await;
     }
 
-    /// That feed wants no page for now.
+    /// That feed has had an answer, and wants no page for now.
     pub fn withdraw(&self, feed: usize) {
         let mut state = self.lock();
-        if state.feeds[feed].wish.take().is_some() {
-            state.call_next();
-        }
+        state.feeds[feed].wish = None;
+        state.feeds[feed].has_begun = true;
+        state.call_next();
     }
 
     /// Whether a node is being asked for a page.
@@ -121,10 +124,12 @@ impl State {
         if self.requests >= self.allowed.requests {
             return None;
         }
+        let all_have_begun = self.feeds.iter().all(|feed| feed.has_begun);
         let wishes = self.feeds.iter().enumerate().filter_map(|(feed, Feed { pages, wish, .. })| {
             let Wish { version, weight } = (*wish)?;
             let urgent = *pages == 0;
-            (urgent || self.bytes + weight <= BYTES).then_some((!urgent, version, feed))
+            let fits = all_have_begun && self.bytes + weight <= BYTES;
+            (urgent || fits).then_some((!urgent, version, feed))
         });
         wishes.min().map(|(.., feed)| feed)
     }
@@ -181,9 +186,28 @@ mod tests {
         Version::new(number).unwrap()
     }
 
+    /// A room for so many feeds that have all begun.
+    fn room(feeds: usize) -> Arc<Room> {
+        let room = Room::new(feeds);
+        (0..feeds).for_each(|feed| room.withdraw(feed));
+        room
+    }
+
+    #[test]
+    fn nobody_reads_ahead_before_all_have_begun() {
+        let room = Room::new(2);
+        let first = room.ticket(0, version(5), 1).unwrap();
+        room.withdraw(0);
+        assert!(room.ticket(0, version(6), 1).is_none());
+        let second = room.ticket(1, version(90), 1).unwrap();
+        room.withdraw(1);
+        assert!(room.ticket(0, version(6), 1).is_some());
+        drop((first, second));
+    }
+
     #[test]
     fn the_oldest_page_comes_first_once_there_is_room() {
-        let room = Room::new(3);
+        let room = room(3);
         let first = room.ticket(0, version(5), BYTES).unwrap();
         // Nothing of the second and third: not held back.
         let mut second = room.ticket(1, version(9), 1).unwrap();
@@ -206,7 +230,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_429_halves_the_requests_and_two_seconds_bring_them_back() {
-        let room = Room::new(1);
+        let room = room(1);
         let fill = || (0..).map_while(|at| room.ticket(0, version(at), 1)).collect::<Vec<_>>();
         assert_eq!(fill().len(), REQUESTS);
         for _ in 0..REQUESTS {
@@ -228,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_called_when_room_is_given_back() {
-        let room = Room::new(1);
+        let room = room(1);
         let ticket = room.ticket(0, version(0), BYTES).unwrap();
         assert!(room.ticket(0, version(1), BYTES).is_none());
         let (called, ()) = tokio::join!(room.turn(0), async { drop(ticket) });
