@@ -47,6 +47,7 @@ const LIMIT: Duration = Duration::from_mins(20);
 const LONG_LIMIT: Duration = Duration::from_hours(6);
 
 #[derive(Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "flags")]
 #[command(name = "backfill", about = "Backfills databases from a simulated node, and says how fast that was")]
 struct Options {
     /// Fewer cases, events and repetitions: a rough answer in less than a minute, and a failure if it is a bad one

@@ -55,7 +55,7 @@ fn pace(rate: f64, left: u64) -> String {
         return String::new();
     }
     #[expect(clippy::cast_precision_loss, reason = "shown in whole seconds")]
-    let left = Duration::from_secs((left as f64 / rate).ceil().min(1e9) as u64);
+    let left = Duration::from_secs_f64((left as f64 / rate).ceil());
     format!("{rate:.0} a second, {} left", humantime::format_duration(left))
 }
 
