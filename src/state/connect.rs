@@ -67,12 +67,14 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
         })
     });
     options.map_sqlx_mysql_opts(|mysql| mysql.statement_cache_capacity(STATEMENTS));
-    options.map_sqlx_sqlite_opts(|sqlite| {
+    options.map_sqlx_sqlite_opts(move |sqlite| {
         sqlite
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             // A statement of 256 rows keeps its memory, in each connection that has run it.
             .statement_cache_capacity(12)
+            // Those for people's questions need few pages; in KiB.
+            .pragma("cache_size", if connections > 1 { "-256" } else { "-2000" })
             .busy_timeout(Duration::from_secs(10))
     });
     options
