@@ -185,7 +185,7 @@ mod tests {
         let room = Room::new(1);
         room.withdraw(0);
         // More than half of it, so that two are too many, but for one that nothing is waiting of.
-        let ticket = || room.ticket(0, Version::default(), 5 << 20);
+        let ticket = || room.ticket(0, Version::default(), 6 << 20);
         lane.settle(SeqNo::new(1_000).unwrap());
         for start in (0..1_000).step_by(50) {
             sender.send(slice(stream, start..start + 50), ticket().unwrap());

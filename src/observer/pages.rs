@@ -122,6 +122,13 @@ impl<S: Subject> Pages<S> {
     }
 }
 
+/// A feed that has ended holds nobody back.
+impl<S> Drop for Pages<S> {
+    fn drop(&mut self) {
+        self.room.withdraw(self.feed);
+    }
+}
+
 /// Waits for ever where nothing is on its way.
 async fn first(ahead: &mut VecDeque<Reading>) -> Read {
     let Some(reading) = ahead.front_mut() else { return std::future::pending().await };
