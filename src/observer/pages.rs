@@ -79,13 +79,8 @@ impl<S: Subject> Pages<S> {
         self.ahead.pop_front();
         match &read {
             Ok((page, _)) => self.learn(page),
-            Err(error) => {
-                // What comes behind it will be asked for again.
-                self.ahead.clear();
-                if matches!(error, SubjectError::Throttled { .. }) {
-                    self.room.throttled();
-                }
-            }
+            // What comes behind it will be asked for again.
+            Err(_) => self.ahead.clear(),
         }
         read
     }
@@ -107,7 +102,11 @@ impl<S: Subject> Pages<S> {
         let subject = Arc::clone(&self.subject);
         let page = tokio::spawn(async move {
             let page = if archived { subject.archived_page(start).await } else { subject.page(start).await };
-            ticket.answered(page.as_ref().map_or(0, weight));
+            match &page {
+                Ok(page) => ticket.answered(weight(page)),
+                Err(SubjectError::Throttled { .. }) => ticket.throttled(),
+                Err(_) => {}
+            }
             page.map(|page| (page, ticket))
         });
         self.ahead.push_back(Reading { start, page: AbortOnDropHandle::new(page) });

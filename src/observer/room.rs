@@ -17,7 +17,7 @@ use crate::chain::Version;
 const BYTES: usize = 10 << 20;
 /// Pages that are asked for at once, while nobody says that it is too much.
 const REQUESTS: usize = 64;
-/// After a 429 half as many; and twice as many again after each such time without one.
+/// After a 429 half as many; and twice as many again after each such time of answers without one.
 const RECOVERY: Duration = Duration::from_millis(250);
 
 pub(super) struct Room {
@@ -34,7 +34,10 @@ struct State {
 /// How many requests at once the nodes put up with.
 struct Allowed {
     requests: usize,
-    since: Instant,
+    /// When they were last halved: what was under way then is refused together.
+    halved: Option<Instant>,
+    /// Since when there have been answers again, or when they were last doubled.
+    answered: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -64,7 +67,7 @@ pub(super) struct Ticket {
 
 impl Room {
     pub fn new(feeds: usize) -> Arc<Self> {
-        let allowed = Allowed { requests: REQUESTS, since: Instant::now() };
+        let allowed = Allowed { requests: REQUESTS, halved: None, answered: None };
         let feeds = (0..feeds).map(|_| Feed::default()).collect();
         Arc::new(Self { state: Mutex::new(State { bytes: 0, requests: 0, allowed, feeds }) })
     }
@@ -104,15 +107,6 @@ impl Room {
         self.lock().requests > 0
     }
 
-    /// A node asked for fewer requests.
-    pub fn throttled(&self) {
-        let mut state = self.lock();
-        // Those that were under way at once are one.
-        if state.allowed.since.elapsed() >= RECOVERY || state.allowed.requests == REQUESTS {
-            state.allowed = Allowed { requests: (state.allowed.requests / 2).max(1), since: Instant::now() };
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,12 +133,21 @@ impl State {
             self.feeds[feed].granted.notify_one();
         }
     }
+}
 
+impl Allowed {
     fn answered(&mut self) {
-        self.requests -= 1;
-        let allowed = &mut self.allowed;
-        if allowed.requests < REQUESTS && allowed.since.elapsed() >= RECOVERY {
-            *allowed = Allowed { requests: (allowed.requests * 2).min(REQUESTS), since: Instant::now() };
+        match self.answered {
+            _ if self.requests == REQUESTS => {}
+            Some(since) if since.elapsed() < RECOVERY => {}
+            Some(_) => (self.requests, self.answered) = ((self.requests * 2).min(REQUESTS), Some(Instant::now())),
+            None => self.answered = Some(Instant::now()),
+        }
+    }
+
+    fn throttled(&mut self) {
+        if self.halved.is_none_or(|halved| halved.elapsed() >= RECOVERY) {
+            *self = Self { requests: (self.requests / 2).max(1), halved: Some(Instant::now()), answered: None };
         }
     }
 }
@@ -152,11 +155,21 @@ impl State {
 impl Ticket {
     /// The page is there, and weighs so much.
     pub fn answered(&mut self, weight: usize) {
+        self.ended(weight, Allowed::answered);
+    }
+
+    /// The node asked for fewer requests.
+    pub fn throttled(&mut self) {
+        self.ended(0, Allowed::throttled);
+    }
+
+    fn ended(&mut self, weight: usize, learn: impl Fn(&mut Allowed)) {
         let mut state = self.room.lock();
         state.bytes = state.bytes - self.weight + weight;
         self.weight = weight;
         if std::mem::take(&mut self.asking) {
-            state.answered();
+            state.requests -= 1;
+            learn(&mut state.allowed);
         }
         state.call_next();
     }
@@ -174,7 +187,8 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.taken();
-        self.answered(0);
+        // One that is given up proves nothing.
+        self.ended(0, |_| {});
     }
 }
 
@@ -229,25 +243,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_429_halves_the_requests_and_two_seconds_bring_them_back() {
+    async fn a_429_halves_the_requests_and_two_seconds_of_answers_bring_them_back() {
         let room = room(1);
         let fill = || (0..).map_while(|at| room.ticket(0, version(at), 1)).collect::<Vec<_>>();
+        // All that are under way at once are refused: that is one refusal.
+        let refused = || fill().iter_mut().for_each(Ticket::throttled);
+        let answered = || fill().iter_mut().for_each(|ticket| ticket.answered(1));
         assert_eq!(fill().len(), REQUESTS);
-        for _ in 0..REQUESTS {
-            // One burst of refusals is one.
-            room.throttled();
+        for half in [32, 16, 8, 4, 2, 1, 1] {
+            refused();
+            assert_eq!(fill().len(), half);
+            // The pause is no time of answers.
+            tokio::time::advance(Duration::from_secs(1)).await;
         }
-        assert_eq!(fill().len(), REQUESTS / 2);
-        for _ in 0..10 {
-            tokio::time::advance(RECOVERY).await;
-            room.throttled();
-        }
+        answered();
         assert_eq!(fill().len(), 1);
-        for _ in 0..8 {
+        // Neither are reads that are given up.
+        tokio::time::advance(RECOVERY).await;
+        drop(fill());
+        assert_eq!(fill().len(), 1);
+        let mut took = Duration::ZERO;
+        while fill().len() < REQUESTS {
+            answered();
             tokio::time::advance(RECOVERY).await;
-            drop(fill());
+            took += RECOVERY;
         }
-        assert_eq!(fill().len(), REQUESTS);
+        assert!(took < Duration::from_secs(2), "{took:?}");
     }
 
     #[tokio::test]

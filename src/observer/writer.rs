@@ -101,7 +101,12 @@ impl Writer {
             match more {
                 More::Came => {}
                 More::Never if nothing => return None,
-                More::TimeIsUp | More::Never => return Some(self.take()),
+                More::Never => return Some(self.take()),
+                More::TimeIsUp => {
+                    // One that hangs is waited for once.
+                    self.lanes.iter_mut().filter(|lane| lane.is_empty()).for_each(|lane| lane.busy = false);
+                    return Some(self.take());
+                }
             }
         }
     }
@@ -172,17 +177,23 @@ impl Writer {
     async fn commit_behind(&mut self, slices: Arc<[Slice]>) {
         let before = self.under_way.as_ref().map(|under_way| under_way.after.clone());
         let asked = Instant::now();
-        let plan = self.store.plan(&self.markets, Arc::clone(&slices), before).await;
+        let plan = self.store.plan(&self.markets, Arc::clone(&slices), before);
+        let Some(plan) = self.cancel.run_until_cancelled(plan).await else { return };
         self.board.waited(Waits::Decode, asked.elapsed());
         let asked = Instant::now();
         let as_planned = self.land().await;
         self.board.waited(Waits::Database, asked.elapsed());
+        if self.cancel.is_cancelled() {
+            return;
+        }
         match plan {
             Ok(Some(plan)) if as_planned => {
                 let (store, after) = (self.store.clone(), plan.after());
                 let commit = tokio::spawn(async move { store.execute(plan).await });
                 self.under_way = Some(UnderWay { slices, after, commit });
             }
+            // The database is away: nobody need try once more before saying so.
+            Err(error) if error.trouble() != Trouble::Lasting => self.execute(slices.to_vec(), Some(error)).await,
             _ => self.execute(slices.to_vec(), None).await,
         }
     }
@@ -204,8 +215,8 @@ impl Writer {
             Ok(Err(StoreError::Overtaken)) => self.execute(slices.to_vec(), None).await,
             Ok(Err(error)) => self.execute(slices.to_vec(), Some(error)).await,
             Err(panic) => {
-                let error = StoreError::Refused(format!("a commit broke down, which is a bug: {panic}"));
-                self.execute(slices.to_vec(), Some(error)).await;
+                tracing::warn!("a commit broke down, which is a bug, and is tried again: {panic}");
+                self.execute(slices.to_vec(), None).await;
             }
         }
         false
@@ -246,6 +257,9 @@ impl Writer {
         let mut backoff = Backoff::default();
         let mut contended = 0;
         while !slices.is_empty() {
+            if self.cancel.is_cancelled() {
+                return Ok(());
+            }
             let done = match failure.take() {
                 None => self.store.commit(&self.markets, &slices).await.map(drop),
                 Some(error) => Err(error),

@@ -46,7 +46,7 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(url.backend() != DbBackend::Sqlite)
         .sqlx_logging(false);
-    // Row locks are taken where they matter, and READ COMMITTED shows what is behind them as it is now.
+    // The lock of `commits` is taken first, and READ COMMITTED shows what is behind it as it is now.
     options.map_sqlx_mysql_pool_opts(|pool| {
             pool.after_connect(|connection, _| {
                 Box::pin(async move {
@@ -71,7 +71,7 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
         sqlite
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            // A statement of 256 rows keeps its memory, in each connection that has run it.
+            // A statement of many rows keeps its memory, in each connection that has run it.
             .statement_cache_capacity(12)
             // Those for people's questions need few pages; in KiB.
             .pragma("cache_size", if connections > 1 { "-256" } else { "-2000" })

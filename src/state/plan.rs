@@ -74,8 +74,9 @@ impl Store {
         slices: Arc<[Slice]>,
     ) -> Result<Plan, StoreError> {
         let folded = self.folded(db, markets, &slices, None).await?;
-        // Without a plan before there is always an answer, and nobody asks for its number.
-        folded.unwrap_or_default().plan(self, slices, 0)
+        let bug = || StoreError::Refused("nothing is under way, and still something is waited for: a bug".to_owned());
+        // Nobody asks for its number.
+        folded.ok_or_else(bug)?.plan(self, slices, 0)
     }
 
     async fn number(&self) -> Result<i64, StoreError> {
@@ -135,7 +136,6 @@ fn shared(pending: &Rows, keys: &mut Keys) -> Rows {
 }
 
 /// Rows as they were, and what becomes of them.
-#[derive(Default)]
 struct Folded {
     before: Rows,
     changes: Changes,
