@@ -92,7 +92,7 @@ pub async fn run<S: Subject>(
         );
         feeds.spawn(feed.run(cancel.clone()));
     }
-    let writing = tokio::spawn(writer.run());
+    let writing = writer.start();
     let mut stopped = vec![];
     while let Some(ended) = feeds.join_next().await {
         match ended {
@@ -103,12 +103,12 @@ pub async fn run<S: Subject>(
             }),
         }
     }
-    if let Err(panic) = writing.await {
-        stopped.push(Stopped {
-            observer: "(all)".to_owned(),
-            reason: format!("the writer broke down, which is a bug: {panic}"),
-        });
-    }
+    let broken = match writing.await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("the writer cannot start: {error}")),
+        Err(panic) => Some(format!("the writer broke down, which is a bug: {panic}")),
+    };
+    stopped.extend(broken.map(|reason| Stopped { observer: "(all)".to_owned(), reason }));
     board.ended();
     told.cancel();
     let _ = tokio::join!(reporter, progress);

@@ -1,13 +1,17 @@
 //! Committing what the feeds have ready: one transaction at a time, of as many streams as have something. While the database
 //! executes one, the next is planned.
+//!
+//! The writer has a thread of its own: a database that has answered never waits until somebody has decoded or planned.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::board::{Board, Cause, Waits};
 use super::lane::{Lane, Message, Sender};
@@ -38,6 +42,8 @@ pub(super) struct Writer {
     sender: Option<mpsc::UnboundedSender<(usize, Message)>>,
     /// The commit that the next transaction is planned beside.
     under_way: Option<UnderWay>,
+    /// Where transactions are planned.
+    planners: Handle,
 }
 
 struct UnderWay {
@@ -56,7 +62,8 @@ impl Writer {
     ) -> Self {
         let (sender, messages) = mpsc::unbounded_channel();
         let sender = Some(sender);
-        Self { store, markets, room, board, cancel, lanes: vec![], messages, sender, under_way: None }
+        let planners = Handle::current();
+        Self { store, markets, room, board, cancel, lanes: vec![], messages, sender, under_way: None, planners }
     }
 
     /// A lane for `stream`, whose next event is `next`. Lanes are numbered as they are made.
@@ -68,8 +75,17 @@ impl Writer {
         sender
     }
 
+    /// Starts the thread.
+    pub fn start(self) -> JoinHandle<std::io::Result<()>> {
+        let planners = self.planners.clone();
+        planners.spawn_blocking(|| {
+            Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(self.run());
+            Ok(())
+        })
+    }
+
     /// Commits until all feeds are gone or `cancel`; the commit under way is always finished.
-    pub async fn run(mut self) {
+    async fn run(mut self) {
         self.sender = None;
         while let Some(slices) = self.next().await {
             self.commit_behind(slices.into()).await;
@@ -177,8 +193,9 @@ impl Writer {
     async fn commit_behind(&mut self, slices: Arc<[Slice]>) {
         let before = self.under_way.as_ref().map(|under_way| under_way.after.clone());
         let asked = Instant::now();
-        let plan = self.store.plan(&self.markets, Arc::clone(&slices), before);
-        let Some(plan) = self.cancel.run_until_cancelled(plan).await else { return };
+        let (store, markets, planned) = (self.store.clone(), Arc::clone(&self.markets), Arc::clone(&slices));
+        let plan = self.planners.spawn(async move { store.plan(&markets, planned, before).await });
+        let Some(plan) = self.cancel.run_until_cancelled(AbortOnDropHandle::new(plan)).await else { return };
         self.board.waited(Waits::Decode, asked.elapsed());
         let asked = Instant::now();
         let as_planned = self.land().await;
@@ -187,13 +204,13 @@ impl Writer {
             return;
         }
         match plan {
-            Ok(Some(plan)) if as_planned => {
+            Ok(Ok(Some(plan))) if as_planned => {
                 let (store, after) = (self.store.clone(), plan.after());
                 let commit = tokio::spawn(async move { store.execute(plan).await });
                 self.under_way = Some(UnderWay { slices, after, commit });
             }
             // The database is away: nobody need try once more before saying so.
-            Err(error) if error.trouble() != Trouble::Lasting => self.execute(slices.to_vec(), Some(error)).await,
+            Ok(Err(error)) if error.trouble() != Trouble::Lasting => self.execute(slices.to_vec(), Some(error)).await,
             _ => self.execute(slices.to_vec(), None).await,
         }
     }
