@@ -247,7 +247,7 @@ fn raw_of(stream: &Stream) -> RawEvent {
         version: Version::default(),
         event_index: None,
         seq_no: SeqNo::ZERO,
-        event_type: String::new(),
+        event_type: Arc::default(),
         account_address: stream.handle.account,
         creation_number: 1,
         data: String::new(),

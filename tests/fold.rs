@@ -51,7 +51,7 @@ impl Toy {
             version: Version::new(version).unwrap(),
             event_index: None,
             seq_no: SeqNo::new(seq_no).unwrap(),
-            event_type: String::new(),
+            event_type: Arc::default(),
             account_address: "0x1".parse().unwrap(),
             creation_number: 0,
             data: deduplicated(&data),
@@ -274,11 +274,11 @@ fn events_leave_imported_columns_alone() {
     let mut rows = toy.fold(&[("mint", ""), ("collect", "")]);
     for token in rows.tokens.values_mut() {
         token.imported.description = true;
-        token.description = Some("imported".to_owned());
+        token.description = Some("imported".into());
     }
     for collection in rows.collections.values_mut() {
         collection.imported.description = true;
-        collection.description = Some("imported".to_owned());
+        collection.description = Some("imported".into());
     }
     let told = |n| format!(r#""text": "told", "n": "{n}""#);
     let events = [

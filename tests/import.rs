@@ -6,14 +6,9 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use event_worker::chain::SeqNo;
-use event_worker::market::{Market, Markets};
 use event_worker::simulate::{CREATOR, Config, Created};
-use event_worker::state::{Executed, Import, Plan, Slice, Store, StoreError};
-use event_worker::subject::{self, EventHandle, Nodes, Subject};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use support::database::{Backend, TestDatabase};
@@ -26,7 +21,6 @@ on_every_database!(
     an_account_is_imported_whole_and_again_without_a_change,
     a_killed_import_run_again_ends_in_the_same_rows,
     an_import_beside_a_worker_disturbs_neither,
-    plans_made_ahead_hold_or_are_overtaken,
     an_unkind_node_changes_nothing,
     a_list_in_a_file_is_imported_but_for_its_bad_entries,
 );
@@ -191,9 +185,6 @@ async fn a_killed_import_run_again_ends_in_the_same_rows(backend: Backend) {
     assert_is_gallery(&database, &node, "after kills").await;
 }
 
-/// Columns that importing owns, once it has been there.
-const IMPORTED: [&str; 5] = ["description", "uri", "supply", "maximum", "metadata"];
-
 async fn an_import_beside_a_worker_disturbs_neither(backend: Backend) {
     let node = TestNode::start(Config {
         events: 4_000,
@@ -202,7 +193,7 @@ async fn an_import_beside_a_worker_disturbs_neither(backend: Backend) {
         ..Config::default()
     })
     .await;
-    let creators = market_creators(&node);
+    let creators = node.creators();
     assert!(creators.len() > 5, "{creators:?}");
     let accounts = creators.join(",");
     let fold = plain_fold(&node.node.history());
@@ -229,7 +220,11 @@ async fn an_import_beside_a_worker_disturbs_neither(backend: Backend) {
             }
         }
         let tables = tables::read(&database.db).await;
-        tables::assert_equal(&folded_alone(&fold), &folded_alone(&tables), &format!("{backend:?}, {order}"));
+        tables::assert_equal(
+            &tables::folded_alone(&fold),
+            &tables::folded_alone(&tables),
+            &format!("{backend:?}, {order}"),
+        );
         results.push((order, tables));
     }
     let (_, first) = &results[0];
@@ -237,94 +232,6 @@ async fn an_import_beside_a_worker_disturbs_neither(backend: Backend) {
     for (order, tables) in &results[1..] {
         tables::assert_equal(first, tables, &format!("{backend:?}: import first, and {order}"));
     }
-}
-
-/// Plans are made while the one before is not executed yet, as a worker does, and sometimes somebody writes in between.
-async fn plans_made_ahead_hold_or_are_overtaken(backend: Backend) {
-    let node = TestNode::start(Config { events: 1_500, collections: 0, ..Config::default() }).await;
-    let creators = market_creators(&node).join(",");
-    let database = TestDatabase::create(backend).await;
-    setup(&database, &node).with("--account").with(&creators).to_end().await.expect(0);
-    let store = Store::connect(&database.url.parse().unwrap()).await.unwrap();
-    let other = Store::connect(&database.url.parse().unwrap()).await.unwrap();
-    let markets = Markets::new(vec![Market::built_in("imart", None).unwrap()]).unwrap();
-    store.prepare(&markets).await.unwrap();
-    let config = subject::Config { nodes: vec![(node.url.parse().unwrap(), None)], archive: None };
-    let nodes = Arc::new(Nodes::new(config).unwrap());
-    let mut slices: Vec<Arc<[Slice]>> = vec![];
-    for stream in markets.streams() {
-        let handle = &stream.handle;
-        let subject = EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field);
-        let mut next = SeqNo::ZERO;
-        loop {
-            let page = subject.page(next).await.unwrap();
-            let Some(last) = page.events.last() else { break };
-            next = last.seq_no.next();
-            let executed = |raw| Executed { meaning: stream.entry(&raw), raw };
-            let events = page.events.into_iter().map(executed).collect();
-            slices.push([Slice { stream: Arc::clone(stream), chain_id: page.ledger.chain_id, events }].into());
-        }
-    }
-    // Stream after stream: many events come late.
-    let (mut planned, mut overtaken, mut late) = (0, 0, 0);
-    let mut waiting: Option<(Plan, Arc<[Slice]>)> = None;
-    for (at, slices) in slices.into_iter().enumerate() {
-        let before = waiting.as_ref().map(|(plan, _)| plan.after());
-        let plan = store.plan(&markets, Arc::clone(&slices), before).await.unwrap();
-        let mut as_planned = true;
-        if let Some((plan, slices)) = waiting.take() {
-            if at % 5 == 0 {
-                other.import(&Import::default()).await.unwrap();
-            }
-            match store.execute(plan).await {
-                Ok(_) => planned += 1,
-                Err(StoreError::Overtaken) => {
-                    overtaken += 1;
-                    as_planned = false;
-                    store.commit(&markets, &slices).await.unwrap();
-                }
-                Err(error) => panic!("{error}"),
-            }
-        }
-        match plan {
-            Some(plan) if as_planned => waiting = Some((plan, slices)),
-            _ => {
-                late += 1;
-                store.commit(&markets, &slices).await.unwrap();
-            }
-        }
-    }
-    if let Some((plan, _)) = waiting {
-        store.execute(plan).await.unwrap();
-    }
-    assert!(planned > 2 && overtaken > 0 && late > 0, "{planned} {overtaken} {late}");
-    let tables = folded_alone(&tables::read(&database.db).await);
-    tables::assert_equal(
-        &folded_alone(&plain_fold(&node.node.history())),
-        &tables,
-        &format!("{backend:?}, planned ahead"),
-    );
-    assert!(database.number("SELECT COUNT(*) FROM collections WHERE imported > 0").await > Some(3));
-    store.close().await.unwrap();
-    other.close().await.unwrap();
-}
-
-fn market_creators(node: &TestNode) -> Vec<String> {
-    let created = node.node.history().into_iter().filter(|event| event.stream == "collection_created_events");
-    let creator = |data: &str| serde_json::from_str::<Value>(data).unwrap()["creator"].as_str().unwrap().to_owned();
-    let all: std::collections::BTreeSet<_> = created.map(|event| creator(&event.data)).collect();
-    all.into_iter().collect()
-}
-
-/// Only what folding owns.
-fn folded_alone(tables: &Tables) -> Tables {
-    let mut tables = tables.clone();
-    for table in ["collections", "tokens"] {
-        for row in tables.get_mut(table).unwrap().values_mut() {
-            row.retain(|column, _| !IMPORTED.contains(column));
-        }
-    }
-    tables
 }
 
 async fn an_unkind_node_changes_nothing(backend: Backend) {
@@ -514,7 +421,7 @@ async fn what_cannot_be_is_refused_with_the_remedy() {
 
 /// Somebody who has sent transactions and created nothing.
 fn market_traders(node: &TestNode) -> String {
-    let creators = market_creators(node);
+    let creators = node.creators();
     let field = |data: &str, name: &str| Some(serde_json::from_str::<Value>(data).ok()?[name].as_str()?.to_owned());
     let buyers = node.node.history().into_iter().filter_map(|event| field(&event.data, "buyer"));
     buyers.into_iter().find(|buyer| !creators.contains(buyer)).expect("somebody only buys")

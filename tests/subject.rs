@@ -239,7 +239,7 @@ async fn real_answers_are_read() {
     assert_eq!(page.events.len(), 1);
     let data: serde_json::Value = serde_json::from_str(&page.events[0].data).unwrap();
     assert_eq!(data, serde_json::json!({ "epoch": "1" }));
-    assert_eq!(page.events[0].event_type, "0x1::reconfiguration::NewEpochEvent");
+    assert_eq!(page.events[0].event_type.as_ref(), "0x1::reconfiguration::NewEpochEvent");
     let gone = std::fs::read_to_string(folder.join("gateway/pruned_410_gateway_body.json")).unwrap();
     // It names an archive that cannot be reached from here: then the pruned start is what is told.
     let (url, _) = answering(410, &[], &gone.replace("https://archive", "http://127.0.0.1:1/archive")).await;

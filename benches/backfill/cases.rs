@@ -101,6 +101,7 @@ pub const BARS: &[Bar] = &[
     Bar { cases: "live", figure: "p99_ms", limit: Limit::AtMost(LIVE_P99_MS) },
     Bar { cases: "live", figure: "idle_cpu_percent", limit: Limit::AtMost(1.0) },
     Bar { cases: "contention/", figure: "ratio_to_one_stream", limit: Limit::AtLeast(0.9) },
+    Bar { cases: "growth/", figure: "ratio_to_small", limit: Limit::AtLeast(0.8) },
     Bar { cases: "growth/", figure: "startup_ms", limit: Limit::AtMost(300.0) },
     Bar { cases: "growth/", figure: "peak_rss_mb", limit: Limit::AtMost(64.0) },
 ];

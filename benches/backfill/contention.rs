@@ -93,7 +93,7 @@ fn event(at: u32, step: &str) -> Result<RawEvent> {
         version: Version::new(1_000 + u64::from(at)).context("no such version")?,
         event_index: None,
         seq_no: SeqNo::ZERO,
-        event_type: step.to_owned(),
+        event_type: step.into(),
         account_address: Address::new([1; 32]),
         creation_number: 4,
         data,
@@ -110,7 +110,7 @@ struct Prepared {
 impl Prepared {
     /// The events of that step, or `all` of them, numbered.
     fn new(ledger: &[RawEvent], step: &str) -> Self {
-        let own = ledger.iter().filter(|event| step == "all" || event.event_type == step).cloned();
+        let own = ledger.iter().filter(|event| step == "all" || *event.event_type == *step).cloned();
         let numbered = own.zip(0..).map(|(event, seq_no)| RawEvent { seq_no: SeqNo::from_column(seq_no), ..event });
         let version = ledger.last().map(|event| event.version);
         Self { events: numbered.collect(), ledger: Ledger { chain_id: Some(4), version, ..Ledger::default() } }

@@ -53,7 +53,7 @@ struct Options {
     /// Fewer cases, events and repetitions: a rough answer in less than a minute, and a failure if it is a bad one
     #[arg(long)]
     quick: bool,
-    /// The growth cases, too, which take hours and some 30 GB
+    /// The growth cases, too, which take an hour, 20 GB of memory and 60 GB of disk
     #[arg(long, conflicts_with = "quick")]
     long: bool,
     /// Events of the growth cases
@@ -112,9 +112,9 @@ fn main() -> Result<()> {
     let cases: Vec<_> = possible.iter().copied().filter(|case| case.name.starts_with(&options.case)).collect();
     ensure!(!cases.is_empty(), "no case of such a run starts with {:?}; there are: {}", options.case, names(&possible));
     if cases.iter().any(|case| !case.server.is_at_hand()) {
-        return support::start_again_with_databases();
+        return support::start_again_with_databases(if options.long { growth::MARIADB } else { "" });
     }
-    let report = tokio::runtime::Runtime::new()?.block_on(measure(&cases, options.settings()))?;
+    let report = event_worker::cli::runtime()?.block_on(measure(&cases, options.settings()))?;
     println!("\n{report}");
     let file = report.write()?;
     println!("Written to {}", file.display());

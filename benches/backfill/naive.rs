@@ -5,6 +5,7 @@
 //! program would have at hand; still it looks up every row that it is going to write. It gets fewer events, which makes its
 //! tables smaller and the comparison no worse for it. In the end both have as many rows in every table.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::path::Path;
 use std::sync::Arc;
@@ -114,7 +115,7 @@ impl Naive {
         let entry = stream.entry(&raw).ok().context("the naive program knows no dead letters")?;
         let batch = [&entry];
         let late = fold::late(&batch, &self.rows);
-        let of = |keys: &std::collections::BTreeSet<String>, id: Option<&str>| id.is_some_and(|id| keys.contains(id));
+        let of = |keys: &BTreeSet<Arc<str>>, id: Option<&Arc<str>>| id.is_some_and(|id| keys.contains(id));
         let is_told = |past: &&Entry| of(&late.orders, past.order_id()) || of(&late.offers, past.offer_id());
         let history: Vec<_> = self.past.iter().filter(is_told).cloned().collect();
         let changes = fold::fold(&batch, &self.rows, &history).rows;
@@ -125,11 +126,11 @@ impl Naive {
         insert(db, convert::event(&stream.observer, &raw, entry.event.time, now)).await?;
         insert(db, convert::activity(&entry)).await?;
         for (id, order) in &changes.orders {
-            let known = orders::Entity::find_by_id(id).one(db).await?;
+            let known = orders::Entity::find_by_id(&**id).one(db).await?;
             put(db, convert::order_row(order), known.is_some()).await?;
         }
         for (id, offer) in &changes.offers {
-            let known = offers::Entity::find_by_id(id).one(db).await?;
+            let known = offers::Entity::find_by_id(&**id).one(db).await?;
             put(db, convert::offer_row(offer), known.is_some()).await?;
         }
         for (key, token) in &changes.tokens {

@@ -6,7 +6,6 @@
 
 mod plain;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Enough that every kind of event and several thousand orders are among them.
 const EVENTS: u64 = 20_000;
-/// As many as the worker commits at once.
-const BATCH: usize = 2_000;
+/// Pages that are folded at once: as many events as the worker commits.
+const BATCH: usize = 10;
 /// The steps, each with all before it.
 const STEPS: [&str; 4] = ["plain", "events", "decode", "fold"];
 
@@ -49,7 +48,7 @@ fn main() -> Result<()> {
     report()
 }
 
-/// Every page of every stream.
+/// Every page of every stream, by its first event's version.
 async fn pages() -> Result<Vec<Page>> {
     let node = Node::new(Config { events: EVENTS, collections: 0, ..Config::default() });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -66,10 +65,12 @@ async fn pages() -> Result<Vec<Page>> {
             if body == b"[]" {
                 break;
             }
-            pages.push(Page { stream: Arc::clone(stream), body });
+            let first = events_of_page(&body).map_err(anyhow::Error::msg)?.first().map(|event| event.version);
+            pages.push((first, Page { stream: Arc::clone(stream), body }));
         }
     }
-    Ok(pages)
+    pages.sort_by_key(|(first, _)| *first);
+    Ok(pages.into_iter().map(|(_, page)| page).collect())
 }
 
 fn plain_events(page: &Page) -> usize {
@@ -89,36 +90,24 @@ fn entries(pages: &[Page]) -> Vec<Entry> {
     pages.iter().flat_map(events).collect()
 }
 
-/// In ledger order, as a backfill takes them, in batches that each find the rows of those before.
+/// As a backfill goes: some pages, in ledger order, then the next ones on top of their rows.
 fn folded(pages: &[Page]) -> usize {
-    let mut entries = entries(pages);
-    entries.sort_by_key(|entry| (entry.version, entry.stream, entry.seq_no));
     let mut rows = Rows::default();
     let mut changed = 0;
-    for batch in entries.chunks(BATCH) {
-        let batch: Vec<_> = batch.iter().collect();
-        let keys = fold::keys(&batch);
-        let known = Rows {
-            orders: taken(&mut rows.orders, &keys.orders),
-            offers: taken(&mut rows.offers, &keys.offers),
-            tokens: taken(&mut rows.tokens, &keys.tokens),
-            collections: taken(&mut rows.collections, &keys.collections),
-        };
-        let then = fold::fold(&batch, &known, &[]).rows;
+    for pages in pages.chunks(BATCH) {
+        let mut entries = entries(pages);
+        entries.sort_by_key(|entry| (entry.version, entry.stream, entry.seq_no));
+        let batch: Vec<_> = entries.iter().collect();
+        // Loading takes these; here all rows are at hand.
+        std::hint::black_box((fold::keys(&batch), fold::late(&batch, &rows)));
+        let then = fold::fold(&batch, &rows, &[]).rows;
         changed += then.orders.len() + then.offers.len() + then.tokens.len() + then.collections.len();
-        for more in [known, then] {
-            rows.orders.extend(more.orders);
-            rows.offers.extend(more.offers);
-            rows.tokens.extend(more.tokens);
-            rows.collections.extend(more.collections);
-        }
+        rows.orders.extend(then.orders);
+        rows.offers.extend(then.offers);
+        rows.tokens.extend(then.tokens);
+        rows.collections.extend(then.collections);
     }
     changed
-}
-
-/// The rows of these keys, as loading them would give them.
-fn taken<K: Ord, V>(rows: &mut BTreeMap<K, V>, keys: &BTreeSet<K>) -> BTreeMap<K, V> {
-    keys.iter().filter_map(|key| rows.remove_entry(key)).collect()
 }
 
 /// Ratios of one run; nothing where not all steps were run.

@@ -81,7 +81,7 @@ fn main() -> Result<()> {
     let cases: Vec<_> = CASES.into_iter().filter(|(name, _)| name.starts_with(&options.case)).collect();
     ensure!(!cases.is_empty(), "no case starts with {:?}; there are: {:?}", options.case, CASES.map(|(name, _)| name));
     if cases.iter().any(|(_, server)| !server.is_at_hand()) {
-        return support::start_again_with_databases();
+        return support::start_again_with_databases("");
     }
     let (collections, tokens) = if options.quick { (1_000, 10_000) } else { (10_000, 100_000) };
     tokio::runtime::Runtime::new()?.block_on(measure(&cases, collections, tokens))

@@ -15,11 +15,15 @@ use anyhow::{Context, Result};
 
 use database::Server;
 
-/// Becomes the script that starts MariaDB and PostgreSQL, which runs this program again.
-pub fn start_again_with_databases() -> Result<()> {
+/// Becomes the script that starts MariaDB, with these options, and PostgreSQL, and runs this program again.
+pub fn start_again_with_databases(mariadb_options: &str) -> Result<()> {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/databases");
     let variables: Vec<_> = [Server::MariaDb, Server::Postgres].into_iter().filter_map(Server::variable).collect();
-    let error = Command::new(&script).arg(std::env::current_exe()?).args(std::env::args_os().skip(1)).exec();
+    let error = Command::new(&script)
+        .arg(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .env("MARIADB_OPTIONS", mariadb_options)
+        .exec();
     Err(error).with_context(|| {
         let script = script.display();
         format!("{script} cannot be run; set {} to servers of your own", variables.join(" and "))

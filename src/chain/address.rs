@@ -5,6 +5,18 @@ use std::str::FromStr;
 
 use super::ParseError;
 
+/// What each byte is worth as a hex digit; 16 and more: it is none.
+const VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        values[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
 /// A 32-byte address, shown as `0x` and 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address([u8; 32]);
@@ -63,15 +75,16 @@ impl FromStr for Address {
         if digits.is_empty() || digits.len() > 64 {
             return Err(wrong());
         }
-        let mut bytes = [0; 32];
+        let (mut bytes, mut seen) = ([0; 32], 0);
         // From the right, as zeros on the left may be left out.
         for (byte, pair) in bytes.iter_mut().rev().zip(digits.as_bytes().rchunks(2)) {
             for digit in pair {
-                let value = char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-                *byte = *byte << 4 | value.ok_or_else(wrong)?;
+                let value = VALUES[usize::from(*digit)];
+                seen |= value;
+                *byte = *byte << 4 | value;
             }
         }
-        Ok(Self(bytes))
+        if seen < 16 { Ok(Self(bytes)) } else { Err(wrong()) }
     }
 }
 

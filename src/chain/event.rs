@@ -1,5 +1,7 @@
 //! An event as a source gives it, before anybody asks what it means.
 
+use std::sync::Arc;
+
 use super::{Address, SeqNo, Timestamp, Version};
 
 /// A chain's number: mainnet 1, testnet 2, local networks 4.
@@ -15,7 +17,7 @@ pub struct RawEvent {
     /// Its number in its stream.
     pub seq_no: SeqNo,
     /// The Move type, addresses in their standard form ([`super::canonical_type`]).
-    pub event_type: String,
+    pub event_type: Arc<str>,
     /// The account that owns the event handle.
     pub account_address: Address,
     /// The handle's number at that account.

@@ -9,13 +9,21 @@ use super::Address;
 /// The id of a v1 collection: sha256 of `{creator}::{collection}`.
 #[must_use]
 pub fn v1_collection_id(creator: &Address, collection: &str) -> Address {
-    hashed(creator, &[collection])
+    Address::new(collection_of(creator, collection).finalize().into())
 }
 
 /// The id of a v1 token (all its property versions): sha256 of `{creator}::{collection}::{token}`.
 #[must_use]
 pub fn v1_token_id(creator: &Address, collection: &str, token: &str) -> Address {
-    hashed(creator, &[collection, token])
+    v1_ids(creator, collection, token).1
+}
+
+/// Both.
+#[must_use]
+pub fn v1_ids(creator: &Address, collection: &str, token: &str) -> (Address, Address) {
+    let collection = collection_of(creator, collection);
+    let token = collection.clone().chain_update("::").chain_update(token);
+    (Address::new(collection.finalize().into()), Address::new(token.finalize().into()))
 }
 
 /// Where the v2 collection of that creator and name is, if it exists: a named object's address.
@@ -27,14 +35,8 @@ pub fn v2_collection(creator: &Address, name: &str) -> Address {
     Address::new(hash.finalize().into())
 }
 
-/// Creator and names, joined by `::`.
-fn hashed(creator: &Address, names: &[&str]) -> Address {
-    let mut hash = Sha256::new().chain_update(creator.hex());
-    for name in names {
-        hash.update("::");
-        hash.update(name);
-    }
-    Address::new(hash.finalize().into())
+fn collection_of(creator: &Address, collection: &str) -> Sha256 {
+    Sha256::new().chain_update(creator.hex()).chain_update("::").chain_update(collection)
 }
 
 #[cfg(test)]

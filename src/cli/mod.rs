@@ -11,10 +11,12 @@ mod status;
 use std::ffi::OsString;
 use std::future::Future;
 use std::io::Write;
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tracing_appender::non_blocking::WorkerGuard;
 
@@ -111,7 +113,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             return Err(Failure::Setting(format!("{} (see --help)", line.trim_start_matches("error: "))));
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::run(args, &cli.logs).await,
@@ -126,6 +128,12 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
     // A hanging database must not keep a stopped worker alive.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     outcome
+}
+
+/// For everything but committing, which has threads of its own and the rest of a core.
+pub fn runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Builder::new_multi_thread().worker_threads((cores - 1).max(1)).enable_all().build()
 }
 
 /// `event-worker` is `event-worker run`, and so is `event-worker --a-flag-of-run`.

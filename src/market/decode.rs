@@ -98,9 +98,9 @@ struct Event<'a> {
     data: Object<'a>,
 }
 
-impl Event<'_> {
+impl<'a> Event<'a> {
     /// The value at `path` as `parse` reads it; `None` where the stream has no such field, or where it may be absent and is.
-    fn read<T>(&self, path: Option<&Path>, parse: fn(&RawValue) -> Parsed<T>) -> Result<Option<T>, Refusal> {
+    fn read<T>(&self, path: Option<&Path>, parse: fn(&'a RawValue) -> Parsed<T>) -> Result<Option<T>, Refusal> {
         let Some(path) = path else { return Ok(None) };
         let refused = |reason| refusal(&path.to_string(), reason);
         match self.data.at(&path.names).map_err(refused)?.filter(|value| value.get() != "null") {
@@ -121,11 +121,11 @@ impl Event<'_> {
         let creator = self.read(fields.creator.as_ref(), value::address)?;
         match (creator, self.read(fields.collection_name.as_ref(), value::raw_text)?) {
             (Some(creator), Some(name)) if item.collection_id.is_none() => {
-                return Ok((value::v1_collection(creator, name), Standard::V1));
+                return Ok((value::v1_collection(creator, &name), Standard::V1));
             }
             (creator, name) => {
                 item.creator = item.creator.or(creator);
-                item.collection_name = item.collection_name.or(name.map(value::storable));
+                item.collection_name = item.collection_name.or(name.map(|name| value::storable(&name).into()));
             }
         }
         item.token_name = item.token_name.or(self.read(fields.token_name.as_ref(), value::text)?);
@@ -165,7 +165,7 @@ streams = [{ name = "list", kind = "place_listing", handle = "::m::S", field = "
             version: Version::default(),
             event_index: None,
             seq_no: SeqNo::ZERO,
-            event_type: String::new(),
+            event_type: Arc::default(),
             account_address: "0x1".parse().unwrap(),
             creation_number: 0,
             data: data.to_owned(),
@@ -191,8 +191,8 @@ streams = [{ name = "list", kind = "place_listing", handle = "::m::S", field = "
         let address = |digits: &str| Some(format!("0x{digits:0>64}").parse().unwrap());
         assert_eq!((told.price, told.ends), (Some(Amount(u128::MAX)), Some(true)));
         assert_eq!((told.item.token_id, told.seller), (address("a"), address("b")));
-        assert_eq!(told.currency, Some(format!("0x1::m::S<0x{:0>64}::a::B>", "2a12")));
-        assert_eq!(told.key.unwrap().text, format!("7/0x{:0>64}", "a"));
+        assert_eq!(told.currency, Some(format!("0x1::m::S<0x{:0>64}::a::B>", "2a12").into()));
+        assert_eq!(*told.key.unwrap().text, format!("7/0x{:0>64}", "a"));
     }
 
     #[test]

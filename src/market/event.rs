@@ -1,5 +1,7 @@
 //! A market event in standard terms, whatever market it comes from.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use super::Kind;
@@ -24,14 +26,14 @@ pub struct MarketEvent {
     pub total: Option<Amount>,
     pub royalty: Option<Amount>,
     pub fee: Option<Amount>,
-    pub currency: Option<String>,
+    pub currency: Option<Arc<str>>,
     /// Whether a filled offer ends with it.
     pub ends: Option<bool>,
     /// The event's own time, else its block's.
     pub time: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
-    pub description: Option<String>,
-    pub uri: Option<String>,
+    pub description: Option<Arc<str>>,
+    pub uri: Option<Arc<str>>,
     pub maximum: Option<Amount>,
 }
 
@@ -39,10 +41,10 @@ pub struct MarketEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Item {
     pub collection_id: Option<Address>,
-    pub collection_name: Option<String>,
+    pub collection_name: Option<Arc<str>>,
     pub creator: Option<Address>,
     pub token_id: Option<Address>,
-    pub token_name: Option<String>,
+    pub token_name: Option<Arc<str>>,
     pub property_version: i64,
 }
 
@@ -68,9 +70,9 @@ impl Standard {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// `order_id` or `offer_id`: market and key, at most 100 characters.
-    pub id: String,
+    pub id: Arc<str>,
     /// `order_key` or `offer_key`: the parts as decoded, joined by `/`.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 impl Key {
@@ -85,6 +87,6 @@ impl Key {
         } else {
             format!("{market}:#{}", hex::encode(Sha256::digest(&text)))
         };
-        Self { id, text }
+        Self { id: id.into(), text: text.into() }
     }
 }

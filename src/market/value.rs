@@ -1,11 +1,12 @@
 //! Reading single values: what the node's JSON may look like for each type, and what is refused.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
 use super::json::{Json, Object, Parsed};
-use crate::chain::token::{v1_collection_id, v1_token_id};
+use crate::chain::token::{v1_collection_id, v1_ids};
 use crate::chain::{Address, Amount, ParseError, canonical_type};
 use crate::market::{Item, Standard};
 
@@ -46,8 +47,8 @@ pub fn address(value: &RawValue) -> Parsed<Address> {
 }
 
 /// Any text. PostgreSQL cannot store NUL, so it becomes the replacement character; ids are made before that.
-pub fn text(value: &RawValue) -> Parsed<String> {
-    raw_text(value).map(storable)
+pub fn text(value: &RawValue) -> Parsed<Arc<str>> {
+    raw_text(value).map(|text| storable(&text).into())
 }
 
 /// `true` or `"true"`.
@@ -61,9 +62,9 @@ pub fn boolean(value: &RawValue) -> Parsed<bool> {
 }
 
 /// A coin's type: `0x1::type_info::TypeInfo` with its two names in hex, or the type as text.
-pub fn coin_type(value: &RawValue) -> Parsed<String> {
+pub fn coin_type(value: &RawValue) -> Parsed<Arc<str>> {
     let fields = match Json::of(value)? {
-        Json::Text(text) if text.contains("::") => return Ok(canonical_type(&storable(text.into_owned()))),
+        Json::Text(text) if text.contains("::") => return Ok(canonical_type(&storable(&text)).into()),
         Json::Object(fields) => fields,
         _ => return Err(format!("expected a TypeInfo, found {}", shown(value))),
     };
@@ -73,7 +74,8 @@ pub fn coin_type(value: &RawValue) -> Parsed<String> {
     let name = hex_text(part("struct_name")?).map_err(|error| format!("struct_name: {error}"))?;
     let coin = [&account.in_type(), "::", &module, "::", &name].concat();
     // Only type arguments name more addresses.
-    Ok(storable(if coin.contains('<') { canonical_type(&coin) } else { coin }))
+    let coin = if coin.contains('<') { canonical_type(&coin) } else { coin };
+    Ok(storable(&coin).into())
 }
 
 /// A number that a contract gives its listings or offers, in decimal.
@@ -95,45 +97,44 @@ pub fn token(value: &RawValue) -> Parsed<(Item, Standard)> {
     let collection = raw_text(part("collection")?).map_err(at("collection"))?;
     let name = raw_text(part("name")?).map_err(at("name"))?;
     let version = fields.get("property_version").ok_or("property_version is missing")?;
+    let (collection_id, token_id) = v1_ids(&creator, &collection, &name);
     let item = Item {
-        token_id: Some(v1_token_id(&creator, &collection, &name)),
-        token_name: Some(storable(name)),
+        collection_id: Some(collection_id),
+        collection_name: Some(storable(&collection).into()),
+        creator: Some(creator),
+        token_id: Some(token_id),
+        token_name: Some(storable(&name).into()),
         property_version: property_version(version).map_err(|error| format!("property_version: {error}"))?,
-        ..v1_collection(creator, collection)
     };
     Ok((item, Standard::V1))
 }
 
 /// The v1 collection of that creator and name.
-pub fn v1_collection(creator: Address, name: String) -> Item {
+pub fn v1_collection(creator: Address, name: &str) -> Item {
     Item {
-        collection_id: Some(v1_collection_id(&creator, &name)),
-        collection_name: Some(storable(name)),
+        collection_id: Some(v1_collection_id(&creator, name)),
+        collection_name: Some(storable(name).into()),
         creator: Some(creator),
         ..Item::default()
     }
 }
 
 /// Text as the chain has it, for ids.
-pub fn raw_text(value: &RawValue) -> Parsed<String> {
-    str_of(value).map(Cow::into_owned)
-}
-
-/// Text as every database can store it.
-#[must_use]
-pub fn storable(text: String) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
-}
-
-fn str_of(value: &RawValue) -> Parsed<Cow<'_, str>> {
+pub fn raw_text(value: &RawValue) -> Parsed<Cow<'_, str>> {
     match Json::of(value)? {
         Json::Text(text) => Ok(text),
         _ => Err(format!("expected a text, found {}", shown(value))),
     }
 }
 
+/// Text as every database can store it.
+#[must_use]
+pub fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
 fn hex_text(value: &RawValue) -> Parsed<String> {
-    let text = str_of(value)?;
+    let text = raw_text(value)?;
     let bytes = hex::decode(text.strip_prefix("0x").unwrap_or(&text));
     bytes
         .ok()

@@ -164,7 +164,7 @@ mod tests {
                 version: Version::default(),
                 event_index: None,
                 seq_no: SeqNo::new(seq_no).unwrap(),
-                event_type: String::new(),
+                event_type: Arc::default(),
                 account_address: stream.handle.account,
                 creation_number: 1,
                 data: "x".repeat(10_000),

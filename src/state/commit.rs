@@ -56,7 +56,7 @@ impl Slice {
 }
 
 /// The one row of `commits`.
-const THE_ROW: i32 = 1;
+pub(super) const THE_ROW: i32 = 1;
 
 impl Store {
     /// Executes a plan in one transaction. [`StoreError::Overtaken`]: somebody else has written since it was made. On any

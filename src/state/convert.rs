@@ -18,7 +18,7 @@ pub fn event(observer: &str, raw: &RawEvent, occurred_at: Option<Timestamp>, now
         seq_no: raw.seq_no.column(),
         version: raw.version.column(),
         event_index: index_column(raw.event_index),
-        event_type: raw.event_type.clone(),
+        event_type: raw.event_type.to_string(),
         account_address: raw.account_address.to_string(),
         creation_number: raw.creation_number.cast_signed(),
         data: raw.data.clone(),
@@ -32,7 +32,7 @@ pub(super) fn raw_event(row: events::Model) -> Result<(String, RawEvent)> {
         version: Version::from_column(row.version),
         event_index: index(row.event_index),
         seq_no: SeqNo::from_column(row.seq_no),
-        event_type: row.event_type,
+        event_type: row.event_type.into(),
         account_address: address("events.account_address", &row.account_address)?,
         creation_number: row.creation_number.cast_unsigned(),
         data: row.data,
@@ -46,7 +46,7 @@ pub(super) fn dead_letter(observer: &str, raw: &RawEvent, why: &Refusal, now: Ti
         observer: observer.to_owned(),
         seq_no: raw.seq_no.column(),
         version: raw.version.column(),
-        event_type: raw.event_type.clone(),
+        event_type: raw.event_type.to_string(),
         data: raw.data.clone(),
         error: why.to_string(),
         attempts: 1,
@@ -69,13 +69,13 @@ pub fn activity(entry: &Entry) -> activities::Model {
         event_index: index_column(entry.event_index),
         market: entry.market.to_string(),
         kind: event.kind.name().to_owned(),
-        order_id: order_id.map(str::to_owned),
-        offer_id: offer_id.map(str::to_owned),
+        order_id: text(order_id),
+        offer_id: text(offer_id),
         collection_id: shown(item.collection_id),
-        collection_name: item.collection_name.clone(),
+        collection_name: text(item.collection_name.as_ref()),
         creator: shown(item.creator),
         token_id: shown(item.token_id),
-        token_name: item.token_name.clone(),
+        token_name: text(item.token_name.as_ref()),
         property_version: item.property_version,
         from_address: shown(from),
         to_address: shown(to),
@@ -84,7 +84,7 @@ pub fn activity(entry: &Entry) -> activities::Model {
         total: event.total,
         royalty: event.royalty,
         fee: event.fee,
-        currency: event.currency.clone(),
+        currency: text(event.currency.as_ref()),
         occurred_at: event.time,
     }
 }
@@ -107,21 +107,21 @@ fn parties(entry: &Entry) -> (Option<Address>, Option<Address>) {
 pub fn order_row(order: &Order) -> orders::Model {
     let Order { item, last, .. } = order;
     orders::Model {
-        order_id: order.order_id.clone(),
+        order_id: order.order_id.to_string(),
         market: order.market.to_string(),
-        order_key: order.order_key.clone(),
+        order_key: order.order_key.to_string(),
         collection_id: shown(item.collection_id),
-        collection_name: item.collection_name.clone(),
+        collection_name: text(item.collection_name.as_ref()),
         creator: shown(item.creator),
         token_id: shown(item.token_id),
-        token_name: item.token_name.clone(),
+        token_name: text(item.token_name.as_ref()),
         property_version: item.property_version,
         seller: shown(order.seller),
         buyer: shown(order.buyer),
         price: order.price,
         quantity: order.quantity,
         remaining_quantity: order.remaining_quantity,
-        currency: order.currency.clone(),
+        currency: text(order.currency.as_ref()),
         status: order.status.name().to_owned(),
         sale_price: order.sale_price,
         listed_at: order.listed_at,
@@ -139,13 +139,13 @@ pub fn order_row(order: &Order) -> orders::Model {
 pub(super) fn order(row: orders::Model) -> Result<Order> {
     Ok(Order {
         market: row.market.into(),
-        order_key: row.order_key,
+        order_key: row.order_key.into(),
         item: Item {
             collection_id: maybe("orders.collection_id", row.collection_id.as_deref())?,
-            collection_name: row.collection_name,
+            collection_name: row.collection_name.map(Arc::from),
             creator: maybe("orders.creator", row.creator.as_deref())?,
             token_id: maybe("orders.token_id", row.token_id.as_deref())?,
-            token_name: row.token_name,
+            token_name: row.token_name.map(Arc::from),
             property_version: row.property_version,
         },
         seller: maybe("orders.seller", row.seller.as_deref())?,
@@ -153,7 +153,7 @@ pub(super) fn order(row: orders::Model) -> Result<Order> {
         price: row.price,
         quantity: row.quantity,
         remaining_quantity: row.remaining_quantity,
-        currency: row.currency,
+        currency: row.currency.map(Arc::from),
         status: OrderStatus::from_name(&row.status).ok_or_else(|| unreadable("orders.status", &row.status))?,
         sale_price: row.sale_price,
         listed_at: row.listed_at,
@@ -162,7 +162,7 @@ pub(super) fn order(row: orders::Model) -> Result<Order> {
         closed_version: row.closed_version.map(Version::from_column),
         last: last(row.last_version, row.last_event_index, row.last_observer, row.last_seq_no),
         unexpected: row.unexpected.cast_unsigned(),
-        order_id: row.order_id,
+        order_id: row.order_id.into(),
     })
 }
 
@@ -170,22 +170,22 @@ pub(super) fn order(row: orders::Model) -> Result<Order> {
 pub fn offer_row(offer: &Offer) -> offers::Model {
     let Offer { item, last, .. } = offer;
     offers::Model {
-        offer_id: offer.offer_id.clone(),
+        offer_id: offer.offer_id.to_string(),
         market: offer.market.to_string(),
-        offer_key: offer.offer_key.clone(),
+        offer_key: offer.offer_key.to_string(),
         scope: offer.scope.name().to_owned(),
         collection_id: shown(item.collection_id),
-        collection_name: item.collection_name.clone(),
+        collection_name: text(item.collection_name.as_ref()),
         creator: shown(item.creator),
         token_id: shown(item.token_id),
-        token_name: item.token_name.clone(),
+        token_name: text(item.token_name.as_ref()),
         property_version: item.property_version,
         offerer: shown(offer.offerer),
         acceptor: shown(offer.acceptor),
         price: offer.price,
         quantity: offer.quantity,
         remaining_quantity: offer.remaining_quantity,
-        currency: offer.currency.clone(),
+        currency: text(offer.currency.as_ref()),
         status: offer.status.name().to_owned(),
         expires_at: offer.expires_at,
         opened_at: offer.opened_at,
@@ -203,14 +203,14 @@ pub fn offer_row(offer: &Offer) -> offers::Model {
 pub(super) fn offer(row: offers::Model) -> Result<Offer> {
     Ok(Offer {
         market: row.market.into(),
-        offer_key: row.offer_key,
+        offer_key: row.offer_key.into(),
         scope: Scope::from_name(&row.scope).ok_or_else(|| unreadable("offers.scope", &row.scope))?,
         item: Item {
             collection_id: maybe("offers.collection_id", row.collection_id.as_deref())?,
-            collection_name: row.collection_name,
+            collection_name: row.collection_name.map(Arc::from),
             creator: maybe("offers.creator", row.creator.as_deref())?,
             token_id: maybe("offers.token_id", row.token_id.as_deref())?,
-            token_name: row.token_name,
+            token_name: row.token_name.map(Arc::from),
             property_version: row.property_version,
         },
         offerer: maybe("offers.offerer", row.offerer.as_deref())?,
@@ -218,7 +218,7 @@ pub(super) fn offer(row: offers::Model) -> Result<Offer> {
         price: row.price,
         quantity: row.quantity,
         remaining_quantity: row.remaining_quantity,
-        currency: row.currency,
+        currency: row.currency.map(Arc::from),
         status: OfferStatus::from_name(&row.status).ok_or_else(|| unreadable("offers.status", &row.status))?,
         expires_at: row.expires_at,
         opened_at: row.opened_at,
@@ -227,7 +227,7 @@ pub(super) fn offer(row: offers::Model) -> Result<Offer> {
         closed_version: row.closed_version.map(Version::from_column),
         last: last(row.last_version, row.last_event_index, row.last_observer, row.last_seq_no),
         unexpected: row.unexpected.cast_unsigned(),
-        offer_id: row.offer_id,
+        offer_id: row.offer_id.into(),
     })
 }
 
@@ -241,10 +241,10 @@ pub fn token_row(token: &Token, now: Timestamp) -> tokens::Model {
         property_version,
         collection_id: shown(token.collection_id),
         creator: shown(token.creator),
-        collection_name: token.collection_name.clone(),
-        name: token.name.clone(),
-        description: token.description.clone(),
-        uri: token.uri.clone(),
+        collection_name: text(token.collection_name.as_ref()),
+        name: text(token.name.as_ref()),
+        description: text(token.description.as_ref()),
+        uri: text(token.uri.as_ref()),
         created_version: token.created_version.map(Version::column),
         owner: token.owner.as_ref().map(|owner| owner.address.to_string()),
         owner_version: since.map(|since| since.version.column()),
@@ -270,10 +270,10 @@ pub(super) fn token(row: tokens::Model) -> Result<Token> {
         key: (token_id, row.property_version),
         collection_id: maybe("tokens.collection_id", row.collection_id.as_deref())?,
         creator: maybe("tokens.creator", row.creator.as_deref())?,
-        collection_name: row.collection_name,
-        name: row.name,
-        description: row.description,
-        uri: row.uri,
+        collection_name: row.collection_name.map(Arc::from),
+        name: row.name.map(Arc::from),
+        description: row.description.map(Arc::from),
+        uri: row.uri.map(Arc::from),
         created_version: row.created_version.map(Version::from_column),
         owner: since.zip(owner).map(|(since, address)| Owner { since, address }),
         imported: imported(row.imported),
@@ -286,9 +286,9 @@ pub fn collection_row(collection: &Collection, now: Timestamp) -> collections::M
     collections::Model {
         collection_id: collection.collection_id.to_string(),
         creator: shown(collection.creator),
-        name: collection.name.clone(),
-        description: collection.description.clone(),
-        uri: collection.uri.clone(),
+        name: text(collection.name.as_ref()),
+        description: text(collection.description.as_ref()),
+        uri: text(collection.uri.as_ref()),
         standard: collection.standard.name().to_owned(),
         supply: None,
         maximum: collection.maximum,
@@ -302,9 +302,9 @@ pub fn collection_row(collection: &Collection, now: Timestamp) -> collections::M
 pub(super) fn collection(row: collections::Model) -> Result<Collection> {
     Ok(Collection {
         creator: maybe("collections.creator", row.creator.as_deref())?,
-        name: row.name,
-        description: row.description,
-        uri: row.uri,
+        name: row.name.map(Arc::from),
+        description: row.description.map(Arc::from),
+        uri: row.uri.map(Arc::from),
         standard: if row.standard == Standard::V2.name() { Standard::V2 } else { Standard::V1 },
         maximum: row.maximum,
         created_version: row.created_version.map(Version::from_column),
@@ -329,6 +329,10 @@ fn last(version: i64, event_index: Option<i32>, observer: String, seq_no: i64) -
         observer: Arc::from(observer),
         seq_no: SeqNo::from_column(seq_no),
     }
+}
+
+fn text(text: Option<&Arc<str>>) -> Option<String> {
+    text.map(ToString::to_string)
 }
 
 fn shown(address: Option<Address>) -> Option<String> {

@@ -224,16 +224,16 @@ impl Effects {
 
 fn merged_token(told: &ImportedToken, row: tokens::Model) -> tokens::Model {
     tokens::Model {
-        description: told.description.clone().map(storable).or(row.description),
-        uri: told.uri.clone().map(storable).or(row.uri),
+        description: told.description.as_deref().map(stored_text).or(row.description),
+        uri: told.uri.as_deref().map(stored_text).or(row.uri),
         supply: told.supply.or(row.supply),
         maximum: told.maximum.or(row.maximum),
         metadata: merged_json(row.metadata, &told.metadata),
         imported: row.imported | told_columns(told.description.as_ref(), told.uri.as_ref(), told.maximum),
         collection_id: row.collection_id.or_else(|| Some(told.collection_id.clone())),
         creator: row.creator.or_else(|| Some(told.creator.to_string())),
-        collection_name: row.collection_name.or_else(|| Some(storable(told.collection_name.clone()))),
-        name: row.name.or_else(|| Some(storable(told.name.clone()))),
+        collection_name: row.collection_name.or_else(|| Some(stored_text(&told.collection_name))),
+        name: row.name.or_else(|| Some(stored_text(&told.name))),
         // The rule of the fold: which of them comes first makes no difference.
         created_version: row.created_version.max(told.created_version.map(Version::column)),
         ..row
@@ -265,14 +265,14 @@ fn new_token(told: &ImportedToken) -> tokens::Model {
 
 fn merged_collection(told: &ImportedCollection, row: collections::Model) -> collections::Model {
     collections::Model {
-        description: told.description.clone().map(storable).or(row.description),
-        uri: told.uri.clone().map(storable).or(row.uri),
+        description: told.description.as_deref().map(stored_text).or(row.description),
+        uri: told.uri.as_deref().map(stored_text).or(row.uri),
         supply: told.supply.or(row.supply),
         maximum: told.maximum.or(row.maximum),
         metadata: merged_json(row.metadata, &told.metadata),
         imported: row.imported | told_columns(told.description.as_ref(), told.uri.as_ref(), told.maximum),
         creator: row.creator.or_else(|| Some(told.creator.to_string())),
-        name: row.name.or_else(|| Some(storable(told.name.clone()))),
+        name: row.name.or_else(|| Some(stored_text(&told.name))),
         // The rule of the fold: which of them comes first makes no difference.
         created_version: row.created_version.max(told.created_version.map(Version::column)),
         ..row
@@ -314,4 +314,8 @@ fn merged_json(known: Option<String>, told: &Map<String, Value>) -> Option<Strin
         known.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     all.extend(told.clone());
     Some(Value::Object(all).to_string())
+}
+
+fn stored_text(text: &str) -> String {
+    storable(text).into_owned()
 }

@@ -1,6 +1,7 @@
 //! Reading the rows that a batch is about, and the stored events of what is late.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
@@ -19,13 +20,19 @@ const LENGTHS: [usize; 4] = [1, 8, 64, 512];
 pub(super) async fn rows(db: &impl ConnectionTrait, keys: &Keys, rows: &mut Rows) -> Result<(), StoreError> {
     let backend = db.get_database_backend();
     for ids in chunks(backend, &keys.orders) {
-        for row in orders::Entity::find().filter(orders::Column::OrderId.is_in(ids)).all(db).await? {
-            rows.orders.insert(row.order_id.clone(), convert::order(row)?);
+        for row in
+            orders::Entity::find().filter(orders::Column::OrderId.is_in(ids.iter().map(|id| &**id))).all(db).await?
+        {
+            let order = convert::order(row)?;
+            rows.orders.insert(Arc::clone(&order.order_id), order);
         }
     }
     for ids in chunks(backend, &keys.offers) {
-        for row in offers::Entity::find().filter(offers::Column::OfferId.is_in(ids)).all(db).await? {
-            rows.offers.insert(row.offer_id.clone(), convert::offer(row)?);
+        for row in
+            offers::Entity::find().filter(offers::Column::OfferId.is_in(ids.iter().map(|id| &**id))).all(db).await?
+        {
+            let offer = convert::offer(row)?;
+            rows.offers.insert(Arc::clone(&offer.offer_id), offer);
         }
     }
     for ids in chunks(backend, &keys.tokens) {
@@ -53,10 +60,14 @@ pub(super) async fn history(
     let backend = db.get_database_backend();
     let mut entries = vec![];
     for ids in chunks(backend, &late.orders) {
-        entries.extend(entries_of(db, markets, activities::Column::OrderId.is_in(ids).into()).await?);
+        entries.extend(
+            entries_of(db, markets, activities::Column::OrderId.is_in(ids.iter().map(|id| &**id)).into()).await?,
+        );
     }
     for ids in chunks(backend, &late.offers) {
-        entries.extend(entries_of(db, markets, activities::Column::OfferId.is_in(ids).into()).await?);
+        entries.extend(
+            entries_of(db, markets, activities::Column::OfferId.is_in(ids.iter().map(|id| &**id)).into()).await?,
+        );
     }
     Ok(entries)
 }

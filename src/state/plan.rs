@@ -4,13 +4,13 @@
 //! still hold is proved by the transaction itself: every one that writes such rows counts up `commits.number`, by
 //! compare-and-set, so that nobody else can have written in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ConnectionTrait, EntityTrait, IdenStatic, Iterable, Statement};
 
-use super::commit::{Executed, Slice};
+use super::commit::{Executed, Slice, THE_ROW};
 use super::entities::{activities, collections, commits, dead_letters, events, markets, offers, orders, tokens};
 use super::value::now;
 use super::write::Statements;
@@ -80,7 +80,7 @@ impl Store {
     }
 
     async fn number(&self) -> Result<i64, StoreError> {
-        let row = commits::Entity::find().one(&self.reads).await?;
+        let row = commits::Entity::find_by_id(THE_ROW).one(&self.reads).await?;
         row.map(|row| row.number).ok_or_else(StoreError::no_number)
     }
 
@@ -116,10 +116,7 @@ impl Store {
 
 /// Takes the rows that both speak of out of `keys`.
 fn shared(pending: &Rows, keys: &mut Keys) -> Rows {
-    fn known<K: Ord + Clone, R: Clone>(
-        pending: &BTreeMap<K, R>,
-        keys: &mut std::collections::BTreeSet<K>,
-    ) -> BTreeMap<K, R> {
+    fn known<K: Ord + Clone, R: Clone>(pending: &BTreeMap<K, R>, keys: &mut BTreeSet<K>) -> BTreeMap<K, R> {
         let mut rows = BTreeMap::new();
         keys.retain(|key| match pending.get_key_value(key) {
             Some((key, row)) => rows.insert(key.clone(), row.clone()).is_some(),

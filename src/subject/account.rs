@@ -180,7 +180,7 @@ impl SentTransactions {
             version: Version::new(number(&head.version)?).unwrap_or_default(),
             event_index: None,
             seq_no: SeqNo::new(number(&head.sequence_number)?).unwrap_or_default(),
-            event_type: "transaction".to_owned(),
+            event_type: "transaction".into(),
             account_address: self.account,
             creation_number: 0,
             data: transaction.get().to_owned(),

@@ -1,6 +1,7 @@
 //! Reading a node's answer: headers, errors, pages of events.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -155,13 +156,13 @@ pub fn events_of_page(body: &[u8]) -> Result<Vec<RawEvent>, String> {
     let events: Vec<EventJson> =
         serde_json::from_str(body).map_err(|error| format!("answered no page of events: {error}"))?;
     let mut raw: Vec<RawEvent> = Vec::with_capacity(events.len());
-    let mut last_type = (Cow::default(), String::new());
+    let mut last_type = (Cow::default(), Arc::default());
     for event in events {
         // A stream's events have one type.
         if event.event_type != last_type.0 {
-            last_type = (event.event_type.clone(), canonical_type(&event.event_type));
+            last_type = (event.event_type.clone(), canonical_type(&event.event_type).into());
         }
-        raw.push(event.raw(last_type.1.clone())?);
+        raw.push(event.raw(Arc::clone(&last_type.1))?);
     }
     Ok(raw)
 }
@@ -189,7 +190,7 @@ struct Guid<'a> {
 }
 
 impl EventJson<'_> {
-    fn raw(self, event_type: String) -> Result<RawEvent, String> {
+    fn raw(self, event_type: Arc<str>) -> Result<RawEvent, String> {
         let number = |name: &str, text: &str| {
             let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
             number.ok_or_else(|| {

@@ -40,7 +40,7 @@ mod tests {
             version: Version::new(version).unwrap(),
             event_index: None,
             seq_no: SeqNo::new(seq_no).unwrap(),
-            event_type: String::new(),
+            event_type: std::sync::Arc::default(),
             account_address: "0x1".parse().unwrap(),
             creation_number: 0,
             data: "{}".to_owned(),

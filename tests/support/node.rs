@@ -1,8 +1,10 @@
 //! A simulated node, served by the test itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use event_worker::simulate::{Config, Node};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -24,5 +26,12 @@ impl TestNode {
         let stop = CancellationToken::new();
         tokio::spawn(Arc::clone(&node).serve(listener, stop.clone()));
         Self { node, url, _serving: stop.drop_guard() }
+    }
+    /// Whoever created a collection that the market's events tell of.
+    pub fn creators(&self) -> Vec<String> {
+        let created = self.node.history().into_iter().filter(|event| event.stream == "collection_created_events");
+        let creator = |data: &str| serde_json::from_str::<Value>(data).unwrap()["creator"].as_str().unwrap().to_owned();
+        let all: BTreeSet<_> = created.map(|event| creator(&event.data)).collect();
+        all.into_iter().collect()
     }
 }

@@ -47,7 +47,7 @@ pub(super) trait Folded: Clone + PartialEq {
 
 /// An event of one key.
 struct Event<'a> {
-    id: &'a str,
+    id: &'a Arc<str>,
     /// Of the batch, not of history.
     is_new: bool,
     entry: &'a Entry,
@@ -57,9 +57,9 @@ struct Event<'a> {
 pub(super) fn fold_all<T: Folded>(
     batch: &[&Entry],
     history: &[Entry],
-    id: for<'a> fn(&'a Entry) -> Option<&'a str>,
-    rows: &BTreeMap<String, T>,
-    changed: &mut BTreeMap<String, T>,
+    id: for<'a> fn(&'a Entry) -> Option<&'a Arc<str>>,
+    rows: &BTreeMap<Arc<str>, T>,
+    changed: &mut BTreeMap<Arc<str>, T>,
     unexpected: &mut BTreeMap<Arc<str>, i64>,
 ) {
     let of_key = |entry, is_new| Some(Event { id: id(entry)?, is_new, entry });
@@ -77,7 +77,7 @@ pub(super) fn fold_all<T: Folded>(
         let more = i64::from(row.unexpected()) - stored.map_or(0, |row| i64::from(row.unexpected()));
         *unexpected.entry(market).or_default() += more;
         if stored != Some(&row) {
-            changed.insert(id.to_owned(), row);
+            changed.insert(Arc::clone(id), row);
         }
     }
 }

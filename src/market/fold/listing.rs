@@ -1,5 +1,7 @@
 //! A listing's life: `orders`.
 
+use std::sync::Arc;
+
 use super::Entry;
 use super::history::{Folded, Last};
 use crate::chain::{Address, Amount, Timestamp, Version};
@@ -9,16 +11,16 @@ use crate::market::{Item, Key, MarketEvent};
 /// A row of `orders`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    pub order_id: String,
-    pub market: std::sync::Arc<str>,
-    pub order_key: String,
+    pub order_id: Arc<str>,
+    pub market: Arc<str>,
+    pub order_key: Arc<str>,
     pub item: Item,
     pub seller: Option<Address>,
     pub buyer: Option<Address>,
     pub price: Option<Amount>,
     pub quantity: Option<Amount>,
     pub remaining_quantity: Option<Amount>,
-    pub currency: Option<String>,
+    pub currency: Option<Arc<str>>,
     pub status: OrderStatus,
     pub sale_price: Option<Amount>,
     pub listed_at: Option<Timestamp>,
@@ -92,7 +94,7 @@ impl Order {
         let Key { id, text } = key.clone().unwrap_or_else(|| Key::new(&entry.market, String::new()));
         Self {
             order_id: id,
-            market: std::sync::Arc::clone(&entry.market),
+            market: Arc::clone(&entry.market),
             order_key: text,
             item: item.clone(),
             seller: *seller,

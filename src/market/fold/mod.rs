@@ -51,26 +51,26 @@ impl Entry {
 
     /// The order it speaks of, if it is about a listing.
     #[must_use]
-    pub fn order_id(&self) -> Option<&str> {
+    pub fn order_id(&self) -> Option<&Arc<str>> {
         self.id_where(|kind| matches!(kind.subject(), Subject::Listing(_)))
     }
 
     /// The offer it speaks of, if it is about one.
     #[must_use]
-    pub fn offer_id(&self) -> Option<&str> {
+    pub fn offer_id(&self) -> Option<&Arc<str>> {
         self.id_where(|kind| matches!(kind.subject(), Subject::TokenOffer(_) | Subject::CollectionOffer(_)))
     }
 
-    fn id_where(&self, about: fn(Kind) -> bool) -> Option<&str> {
-        self.event.key.as_ref().filter(|_| about(self.event.kind)).map(|key| key.id.as_str())
+    fn id_where(&self, about: fn(Kind) -> bool) -> Option<&Arc<str>> {
+        self.event.key.as_ref().filter(|_| about(self.event.kind)).map(|key| &key.id)
     }
 }
 
 /// Rows by primary key: those that a batch is about as stored, or as folding changes them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
-    pub orders: BTreeMap<String, Order>,
-    pub offers: BTreeMap<String, Offer>,
+    pub orders: BTreeMap<Arc<str>, Order>,
+    pub offers: BTreeMap<Arc<str>, Offer>,
     pub tokens: BTreeMap<TokenKey, Token>,
     pub collections: BTreeMap<Address, Collection>,
 }
@@ -78,8 +78,8 @@ pub struct Rows {
 /// Primary keys of [`Rows`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Keys {
-    pub orders: BTreeSet<String>,
-    pub offers: BTreeSet<String>,
+    pub orders: BTreeSet<Arc<str>>,
+    pub offers: BTreeSet<Arc<str>>,
     pub tokens: BTreeSet<TokenKey>,
     pub collections: BTreeSet<Address>,
 }
@@ -98,8 +98,8 @@ pub struct Changes {
 pub fn keys(batch: &[&Entry]) -> Keys {
     let entries = || batch.iter().copied();
     Keys {
-        orders: entries().filter_map(Entry::order_id).map(str::to_owned).collect(),
-        offers: entries().filter_map(Entry::offer_id).map(str::to_owned).collect(),
+        orders: entries().filter_map(Entry::order_id).cloned().collect(),
+        offers: entries().filter_map(Entry::offer_id).cloned().collect(),
         tokens: entries().filter_map(|entry| token::key(&entry.event.item)).collect(),
         collections: entries().filter_map(|entry| entry.event.item.collection_id).collect(),
     }

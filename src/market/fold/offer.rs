@@ -1,5 +1,7 @@
 //! An offer's life: `offers`.
 
+use std::sync::Arc;
+
 use super::Entry;
 use super::history::{Folded, Last};
 use crate::chain::{Address, Amount, Timestamp, Version};
@@ -9,9 +11,9 @@ use crate::market::{Item, Key, MarketEvent};
 /// A row of `offers`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    pub offer_id: String,
-    pub market: std::sync::Arc<str>,
-    pub offer_key: String,
+    pub offer_id: Arc<str>,
+    pub market: Arc<str>,
+    pub offer_key: Arc<str>,
     pub scope: Scope,
     pub item: Item,
     pub offerer: Option<Address>,
@@ -19,7 +21,7 @@ pub struct Offer {
     pub price: Option<Amount>,
     pub quantity: Option<Amount>,
     pub remaining_quantity: Option<Amount>,
-    pub currency: Option<String>,
+    pub currency: Option<Arc<str>>,
     pub status: OfferStatus,
     pub expires_at: Option<Timestamp>,
     pub opened_at: Option<Timestamp>,
@@ -122,7 +124,7 @@ impl Offer {
         let Key { id, text } = key.clone().unwrap_or_else(|| Key::new(&entry.market, String::new()));
         Self {
             offer_id: id,
-            market: std::sync::Arc::clone(&entry.market),
+            market: Arc::clone(&entry.market),
             offer_key: text,
             scope,
             item: item.clone(),

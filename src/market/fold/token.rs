@@ -4,6 +4,7 @@
 //! So the result does not depend on the order of arrival, and nothing is ever folded anew.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Entry, Moment};
 use crate::chain::{Address, Amount, Version};
@@ -19,10 +20,10 @@ pub struct Token {
     pub key: TokenKey,
     pub collection_id: Option<Address>,
     pub creator: Option<Address>,
-    pub collection_name: Option<String>,
-    pub name: Option<String>,
-    pub description: Option<String>,
-    pub uri: Option<String>,
+    pub collection_name: Option<Arc<str>>,
+    pub name: Option<Arc<str>>,
+    pub description: Option<Arc<str>>,
+    pub uri: Option<Arc<str>>,
     pub created_version: Option<Version>,
     pub owner: Option<Owner>,
     pub imported: ImportedColumns,
@@ -48,9 +49,9 @@ pub struct ImportedColumns {
 pub struct Collection {
     pub collection_id: Address,
     pub creator: Option<Address>,
-    pub name: Option<String>,
-    pub description: Option<String>,
-    pub uri: Option<String>,
+    pub name: Option<Arc<str>>,
+    pub description: Option<Arc<str>>,
+    pub uri: Option<Arc<str>>,
     pub standard: Standard,
     pub maximum: Option<Amount>,
     pub created_version: Option<Version>,
