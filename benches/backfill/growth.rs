@@ -41,6 +41,7 @@ pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<
     let node = sink::history(settings.long_events, settings, folder)?;
     let figures = async |url| {
         let store = worker::prepared(&url, &worker::imart()?).await?;
+        let database = server.version(&store).await?;
         let (samples, peak_mb) = grow(case, &node.url, &store, events, &url, folder).await?;
         // Around 100,000 events, and the last 200,000.
         let small = speed(&samples, (events / 4).min(50_000), (events / 2).min(150_000))?;
@@ -49,6 +50,7 @@ pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<
         let database_mb = server.megabytes(&store).await?;
         store.close().await?;
         Ok(Figures::of(case)
+            .with("database", database)
             .with("events", events)
             .with_number("events_per_s", large, 0)
             .with_number("small_per_s", small, 0)

@@ -53,7 +53,7 @@ struct Options {
     /// Fewer cases, events and repetitions: a rough answer in less than a minute, and a failure if it is a bad one
     #[arg(long)]
     quick: bool,
-    /// The growth cases, too, which take an hour, 20 GB of memory and 60 GB of disk
+    /// The growth cases, too, which take hours, 20 GB of memory and 60 GB of disk
     #[arg(long, conflicts_with = "quick")]
     long: bool,
     /// Events of the growth cases
@@ -114,7 +114,11 @@ fn main() -> Result<()> {
     if cases.iter().any(|case| !case.server.is_at_hand()) {
         return support::start_again_with_databases(if options.long { growth::MARIADB } else { "" });
     }
-    let report = event_worker::cli::runtime()?.block_on(measure(&cases, options.settings()))?;
+    let runtime = event_worker::cli::worker_runtime()?;
+    let report = runtime.block_on(measure(&cases, options.settings()));
+    // Not waiting for a writer whose database hangs.
+    runtime.shutdown_background();
+    let report = report?;
     println!("\n{report}");
     let file = report.write()?;
     println!("Written to {}", file.display());

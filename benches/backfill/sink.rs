@@ -92,7 +92,11 @@ async fn record(
 /// How long the replay takes, and what it leads to.
 async fn bare(url: &DatabaseUrl, tape: Vec<Transaction>) -> Result<(Duration, Vec<String>)> {
     let store = prepared(url).await?;
-    let took = replay(&store, tape).await?;
+    let took = undisturbed({
+        let store = store.clone();
+        async move { replay(&store, tape).await }
+    })
+    .await?;
     let rows = contents(&store).await?;
     store.close().await?;
     Ok((took, rows))
@@ -101,10 +105,20 @@ async fn bare(url: &DatabaseUrl, tape: Vec<Transaction>) -> Result<(Duration, Ve
 /// The same for another way.
 async fn other(url: &DatabaseUrl, way: Way, tape: &[Transaction]) -> Result<(Duration, Vec<String>)> {
     let store = prepared(url).await?;
-    let took = play(&store, way.plan(tape)?).await?;
+    let plan = way.plan(tape)?;
+    let took = undisturbed({
+        let store = store.clone();
+        async move { play(&store, plan).await }
+    })
+    .await?;
     let rows = contents(&store).await?;
     store.close().await?;
     Ok((took, rows))
+}
+
+/// Runs `writes` as the worker's writer does: on a thread that also listens to the database.
+async fn undisturbed(writes: impl Future<Output = Result<Duration>> + Send + 'static) -> Result<Duration> {
+    tokio::spawn(writes).await?
 }
 
 async fn prepared(url: &DatabaseUrl) -> Result<Store> {

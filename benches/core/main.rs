@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use criterion::{Criterion, Throughput};
+use event_worker::chain::Version;
 use event_worker::market::fold::{self, Entry, Rows};
 use event_worker::market::{Market, Stream};
 use event_worker::simulate::{Config, Node};
@@ -28,6 +29,8 @@ const STEPS: [&str; 4] = ["plain", "events", "decode", "fold"];
 /// A page as a node answers it.
 struct Page {
     stream: Arc<Stream>,
+    /// Of its first event.
+    version: Version,
     body: Vec<u8>,
 }
 
@@ -41,7 +44,9 @@ fn main() -> Result<()> {
     group.throughput(Throughput::Elements(EVENTS));
     group.bench_function("plain", |bencher| bencher.iter(|| pages.iter().map(plain_events).sum::<usize>()));
     group.bench_function("events", |bencher| bencher.iter(|| pages.iter().map(raw_events).sum::<usize>()));
-    group.bench_function("decode", |bencher| bencher.iter(|| entries(&pages).len()));
+    group.bench_function("decode", |bencher| {
+        bencher.iter(|| pages.chunks(BATCH).map(|pages| entries(pages).len()).sum::<usize>());
+    });
     group.bench_function("fold", |bencher| bencher.iter(|| folded(&pages)));
     group.finish();
     criterion.final_summary();
@@ -65,12 +70,13 @@ async fn pages() -> Result<Vec<Page>> {
             if body == b"[]" {
                 break;
             }
-            let first = events_of_page(&body).map_err(anyhow::Error::msg)?.first().map(|event| event.version);
-            pages.push((first, Page { stream: Arc::clone(stream), body }));
+            let events = events_of_page(&body).map_err(anyhow::Error::msg)?;
+            let version = events.first().map(|event| event.version).unwrap_or_default();
+            pages.push(Page { stream: Arc::clone(stream), version, body });
         }
     }
-    pages.sort_by_key(|(first, _)| *first);
-    Ok(pages.into_iter().map(|(_, page)| page).collect())
+    pages.sort_by_key(|page| page.version);
+    Ok(pages)
 }
 
 fn plain_events(page: &Page) -> usize {
@@ -90,16 +96,22 @@ fn entries(pages: &[Page]) -> Vec<Entry> {
     pages.iter().flat_map(events).collect()
 }
 
-/// As a backfill goes: some pages, in ledger order, then the next ones on top of their rows.
+/// As a backfill goes: the events of some pages in ledger order, up to the version where the next page begins, then more on
+/// top of their rows.
 fn folded(pages: &[Page]) -> usize {
     let mut rows = Rows::default();
-    let mut changed = 0;
-    for pages in pages.chunks(BATCH) {
-        let mut entries = entries(pages);
-        entries.sort_by_key(|entry| (entry.version, entry.stream, entry.seq_no));
+    let (mut waiting, mut changed) = (vec![], 0);
+    let mut chunks = pages.chunks(BATCH).peekable();
+    while let Some(pages) = chunks.next() {
+        waiting.extend(entries(pages));
+        waiting.sort_by_key(|entry| (entry.version, entry.stream, entry.seq_no));
+        let horizon = chunks.peek().map_or_else(Version::max, |next| next[0].version);
+        let rest = waiting.split_off(waiting.partition_point(|entry| entry.version < horizon));
+        let entries = std::mem::replace(&mut waiting, rest);
         let batch: Vec<_> = entries.iter().collect();
         // Loading takes these; here all rows are at hand.
-        std::hint::black_box((fold::keys(&batch), fold::late(&batch, &rows)));
+        std::hint::black_box(fold::keys(&batch));
+        assert_eq!(fold::late(&batch, &rows), fold::Keys::default(), "in ledger order nothing is late");
         let then = fold::fold(&batch, &rows, &[]).rows;
         changed += then.orders.len() + then.offers.len() + then.tokens.len() + then.collections.len();
         rows.orders.extend(then.orders);

@@ -46,7 +46,11 @@ impl Server {
         let (version, durability, expected) = match self {
             // Connecting sets how `SQLite` syncs.
             Self::Sqlite => ("'SQLite ' || sqlite_version()", "'full'", "full"),
-            Self::MariaDb => ("version()", "CONCAT(@@innodb_flush_log_at_trx_commit)", "1"),
+            Self::MariaDb => (
+                "CONCAT(version(), ', buffer pool of ', @@innodb_buffer_pool_size DIV 1048576, ' MiB')",
+                "CONCAT(@@innodb_flush_log_at_trx_commit)",
+                "1",
+            ),
             Self::Postgres => (
                 "'PostgreSQL ' || current_setting('server_version')",
                 "current_setting('fsync') || '/' || current_setting('synchronous_commit')",

@@ -113,7 +113,10 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             return Err(Failure::Setting(format!("{} (see --help)", line.trim_start_matches("error: "))));
         }
     };
-    let runtime = runtime()?;
+    let runtime = match cli.command {
+        Command::Run(_) | Command::Demo(_) => worker_runtime()?,
+        _ => Runtime::new()?,
+    };
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::run(args, &cli.logs).await,
@@ -130,8 +133,8 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
     outcome
 }
 
-/// For everything but committing, which has threads of its own and the rest of a core.
-pub fn runtime() -> std::io::Result<Runtime> {
+/// For everything of a worker but committing, which has threads of its own.
+pub fn worker_runtime() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     Builder::new_multi_thread().worker_threads((cores - 1).max(1)).enable_all().build()
 }

@@ -69,6 +69,8 @@ pub async fn run<S: Subject>(
         Some(chain) => Some(chain),
         None => store.chain_id().await?,
     };
+    // Without a writer nobody goes on, either.
+    let cancel = cancel.child_token();
     let told = CancellationToken::new();
     let reporter = reporter::run(store.clone(), Arc::clone(&board), config.worker.clone(), told.clone());
     let reporter = tokio::spawn(reporter);
@@ -92,7 +94,7 @@ pub async fn run<S: Subject>(
         );
         feeds.spawn(feed.run(cancel.clone()));
     }
-    let writing = writer.start();
+    let writing = writer.start().map_err(|error| StoreError::Refused(format!("the writer cannot start: {error}")))?;
     let mut stopped = vec![];
     while let Some(ended) = feeds.join_next().await {
         match ended {
@@ -103,12 +105,12 @@ pub async fn run<S: Subject>(
             }),
         }
     }
-    let broken = match writing.await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!("the writer cannot start: {error}")),
-        Err(panic) => Some(format!("the writer broke down, which is a bug: {panic}")),
-    };
-    stopped.extend(broken.map(|reason| Stopped { observer: "(all)".to_owned(), reason }));
+    if let Err(panic) = writing.await {
+        stopped.push(Stopped {
+            observer: "(all)".to_owned(),
+            reason: format!("the writer broke down, which is a bug: {panic}"),
+        });
+    }
     board.ended();
     told.cancel();
     let _ = tokio::join!(reporter, progress);

@@ -1,7 +1,8 @@
 //! Committing what the feeds have ready: one transaction at a time, of as many streams as have something. While the database
 //! executes one, the next is planned.
 //!
-//! The writer has a thread of its own: a database that has answered never waits until somebody has decoded or planned.
+//! The writer has a thread of its own, and its commits another: a database that has answered a statement gets the next
+//! one at once, whoever is decoding or planning. Plans are made where everything else runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,13 +76,14 @@ impl Writer {
         sender
     }
 
-    /// Starts the thread.
-    pub fn start(self) -> JoinHandle<std::io::Result<()>> {
-        let planners = self.planners.clone();
-        planners.spawn_blocking(|| {
-            Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(self.run());
-            Ok(())
-        })
+    /// Starts the threads. When the writer ends, whatever the reason, it cancels.
+    pub fn start(self) -> std::io::Result<JoinHandle<()>> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let (planners, guard) = (self.planners.clone(), self.cancel.clone().drop_guard());
+        Ok(planners.spawn_blocking(move || {
+            let _guard = guard;
+            runtime.block_on(self.run());
+        }))
     }
 
     /// Commits until all feeds are gone or `cancel`; the commit under way is always finished.
@@ -208,6 +210,10 @@ impl Writer {
                 let (store, after) = (self.store.clone(), plan.after());
                 let commit = tokio::spawn(async move { store.execute(plan).await });
                 self.under_way = Some(UnderWay { slices, after, commit });
+            }
+            Err(panic) => {
+                tracing::warn!("a plan broke down, which is a bug, and is made again: {panic}");
+                self.execute(slices.to_vec(), None).await;
             }
             // The database is away: nobody need try once more before saying so.
             Ok(Err(error)) if error.trouble() != Trouble::Lasting => self.execute(slices.to_vec(), Some(error)).await,
