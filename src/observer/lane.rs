@@ -153,7 +153,7 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use super::super::room::Room;
+    use super::super::room::{BYTES, Room};
     use super::*;
     use crate::chain::RawEvent;
     use crate::market::Market;
@@ -185,7 +185,7 @@ mod tests {
         let room = Room::new(1);
         room.withdraw(0);
         // More than half of it, so that two are too many, but for one that nothing is waiting of.
-        let ticket = || room.ticket(0, Version::default(), 6 << 20);
+        let ticket = || room.ticket(0, Version::default(), BYTES / 2 + 1);
         lane.settle(SeqNo::new(1_000).unwrap());
         for start in (0..1_000).step_by(50) {
             sender.send(slice(stream, start..start + 50), ticket().unwrap());

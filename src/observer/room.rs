@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::chain::Version;
 
 /// Event data, and what surrounds it, that is being read, waiting or being committed.
-const BYTES: usize = 12 << 20;
+pub(super) const BYTES: usize = 12 << 20;
 /// Pages that are asked for at once, while nobody says that it is too much.
 const REQUESTS: usize = 64;
 /// After a 429 half as many; and twice as many again after each such time of answers without one.
