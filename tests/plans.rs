@@ -1,21 +1,25 @@
-//! Transactions that are planned ahead, on every database: a plan holds, or is found to be overtaken.
+//! Transactions that are planned ahead, on every database: a plan holds, or is found to be overtaken. And what happens to a
+//! worker whose writer breaks down.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_worker::chain::SeqNo;
 use event_worker::market::{Market, Markets};
+use event_worker::observer::{self, Board};
 use event_worker::simulate::Config;
-use event_worker::state::{Executed, Import, Plan, Slice, Store, StoreError};
+use event_worker::state::{Executed, Import, Plan, Recorder, Slice, Store, StoreError};
 use event_worker::subject::{self, EventHandle, Nodes, Subject};
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
 use support::plain_fold::plain_fold;
 use support::process::Setup;
 use support::tables;
+use tokio_util::sync::CancellationToken;
 
 on_every_database!(plans_made_ahead_hold_or_are_overtaken);
 
@@ -93,4 +97,43 @@ async fn plans_made_ahead_hold_or_are_overtaken(backend: Backend) {
     assert!(database.number("SELECT COUNT(*) FROM collections WHERE imported > 0").await > Some(3));
     store.close().await.unwrap();
     other.close().await.unwrap();
+}
+
+/// Breaks down wherever something is written.
+struct Bug;
+
+impl Recorder for Bug {
+    fn writes(&self, _: &sea_orm::Statement) {
+        panic!("a bug, as this test wants it");
+    }
+
+    fn committed(&self) {}
+}
+
+/// Few events, so that some streams are empty: their feeds would never find out by themselves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_writer_a_worker_ends_and_says_so() {
+    let node = TestNode::start(Config { events: 5, collections: 0, ..Config::default() }).await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let store = Store::connect(&database.url.parse().unwrap()).await.unwrap();
+    store.migrate_up().await.unwrap();
+    let markets = Arc::new(Markets::new(vec![Market::built_in("imart", None).unwrap()]).unwrap());
+    store.prepare(&markets).await.unwrap();
+    let config = subject::Config { nodes: vec![(node.url.parse().unwrap(), None)], archive: None };
+    let nodes = Arc::new(Nodes::new(config).unwrap());
+    let handle = |stream: &event_worker::market::Stream| {
+        let handle = &stream.handle;
+        EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field)
+    };
+    let config = observer::Config {
+        poll_interval: Duration::from_millis(20),
+        max_parked: 100,
+        until_caught_up: false,
+        worker: "test".to_owned(),
+    };
+    let (board, store) = (Arc::new(Board::new(&markets)), store.recorded(Arc::new(Bug)));
+    let running = observer::run(config, store, Arc::clone(&markets), handle, board, CancellationToken::new());
+    let stopped = tokio::time::timeout(Duration::from_mins(1), running).await.expect("it goes on for ever").unwrap();
+    assert!(stopped.iter().any(|one| one.reason.contains("the writer broke down")), "{stopped:?}");
+    assert_eq!(database.number("SELECT COUNT(*) FROM events").await, Some(0));
 }

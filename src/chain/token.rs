@@ -18,7 +18,7 @@ pub fn v1_token_id(creator: &Address, collection: &str, token: &str) -> Address 
     v1_ids(creator, collection, token).1
 }
 
-/// Both.
+/// The ids of a v1 token's collection and of the token, hashing what they share once.
 #[must_use]
 pub fn v1_ids(creator: &Address, collection: &str, token: &str) -> (Address, Address) {
     let collection = collection_of(creator, collection);

@@ -20,17 +20,13 @@ const LENGTHS: [usize; 4] = [1, 8, 64, 512];
 pub(super) async fn rows(db: &impl ConnectionTrait, keys: &Keys, rows: &mut Rows) -> Result<(), StoreError> {
     let backend = db.get_database_backend();
     for ids in chunks(backend, &keys.orders) {
-        for row in
-            orders::Entity::find().filter(orders::Column::OrderId.is_in(ids.iter().map(|id| &**id))).all(db).await?
-        {
+        for row in orders::Entity::find().filter(orders::Column::OrderId.is_in(texts(&ids))).all(db).await? {
             let order = convert::order(row)?;
             rows.orders.insert(Arc::clone(&order.order_id), order);
         }
     }
     for ids in chunks(backend, &keys.offers) {
-        for row in
-            offers::Entity::find().filter(offers::Column::OfferId.is_in(ids.iter().map(|id| &**id))).all(db).await?
-        {
+        for row in offers::Entity::find().filter(offers::Column::OfferId.is_in(texts(&ids))).all(db).await? {
             let offer = convert::offer(row)?;
             rows.offers.insert(Arc::clone(&offer.offer_id), offer);
         }
@@ -60,14 +56,10 @@ pub(super) async fn history(
     let backend = db.get_database_backend();
     let mut entries = vec![];
     for ids in chunks(backend, &late.orders) {
-        entries.extend(
-            entries_of(db, markets, activities::Column::OrderId.is_in(ids.iter().map(|id| &**id)).into()).await?,
-        );
+        entries.extend(entries_of(db, markets, activities::Column::OrderId.is_in(texts(&ids)).into()).await?);
     }
     for ids in chunks(backend, &late.offers) {
-        entries.extend(
-            entries_of(db, markets, activities::Column::OfferId.is_in(ids.iter().map(|id| &**id)).into()).await?,
-        );
+        entries.extend(entries_of(db, markets, activities::Column::OfferId.is_in(texts(&ids)).into()).await?);
     }
     Ok(entries)
 }
@@ -89,6 +81,10 @@ async fn entries_of(db: &impl ConnectionTrait, markets: &Markets, which: Conditi
         entries.push(entry);
     }
     Ok(entries)
+}
+
+fn texts(ids: &[Arc<str>]) -> impl Iterator<Item = &str> {
+    ids.iter().map(AsRef::as_ref)
 }
 
 /// PostgreSQL makes a bitmap of each pair: by ids alone it looks them up at once, and a token has few property versions.

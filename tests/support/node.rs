@@ -27,6 +27,7 @@ impl TestNode {
         tokio::spawn(Arc::clone(&node).serve(listener, stop.clone()));
         Self { node, url, _serving: stop.drop_guard() }
     }
+
     /// Whoever created a collection that the market's events tell of.
     pub fn creators(&self) -> Vec<String> {
         let created = self.node.history().into_iter().filter(|event| event.stream == "collection_created_events");
