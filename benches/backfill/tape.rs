@@ -87,8 +87,11 @@ pub async fn replay(store: &Store, transactions: Vec<Transaction>) -> Result<Dur
     for statements in transactions {
         let transaction = db.begin_with_options(options).await?;
         for statement in statements {
-            let changed = transaction.execute_raw(statement).await?.rows_affected();
-            ensure!(changed > 0, "a replayed statement changed nothing: the tape does not fit");
+            let executed = match &statement.values {
+                Some(_) => transaction.execute_raw(statement).await?,
+                None => transaction.execute_unprepared(&statement.sql).await?,
+            };
+            ensure!(executed.rows_affected() > 0, "a replayed statement changed nothing: the tape does not fit");
         }
         transaction.commit().await?;
     }

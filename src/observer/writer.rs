@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use super::room::Room;
 use crate::backoff::Backoff;
 use crate::chain::{SeqNo, Version};
 use crate::market::{Markets, Stream};
-use crate::state::{After, Committed, Slice, Store, StoreError, Trouble};
+use crate::state::{After, Committed, Plan, Slice, Store, StoreError, Trouble};
 
 /// Events in one transaction, but for the last version's.
 const BATCH: usize = 1_000;
@@ -43,6 +43,8 @@ pub(super) struct Writer {
     sender: Option<mpsc::UnboundedSender<(usize, Message)>>,
     /// The commit that the next transaction is planned beside.
     under_way: Option<UnderWay>,
+    /// Whose commit it is.
+    turn: Arc<Mutex<()>>,
     /// Where transactions are planned.
     planners: Handle,
 }
@@ -64,7 +66,19 @@ impl Writer {
         let (sender, messages) = mpsc::unbounded_channel();
         let sender = Some(sender);
         let planners = Handle::current();
-        Self { store, markets, room, board, cancel, lanes: vec![], messages, sender, under_way: None, planners }
+        Self {
+            store,
+            markets,
+            room,
+            board,
+            cancel,
+            lanes: vec![],
+            messages,
+            sender,
+            under_way: None,
+            turn: Arc::default(),
+            planners,
+        }
     }
 
     /// A lane for `stream`, whose next event is `next`. Lanes are numbered as they are made.
@@ -200,17 +214,26 @@ impl Writer {
         let Some(plan) = self.cancel.run_until_cancelled(AbortOnDropHandle::new(plan)).await else { return };
         self.board.waited(Waits::Decode, asked.elapsed());
         let asked = Instant::now();
-        let as_planned = self.land().await;
+        let plan = match plan {
+            Ok(Ok(Some(plan))) => {
+                // Its turn comes behind the one under way. Should that one not be done as planned, it finds another number.
+                let (after, commit) = (plan.after(), tokio::spawn(self.in_turn(plan)));
+                let as_planned = self.land().await;
+                self.under_way = Some(UnderWay { slices, after, commit });
+                if !as_planned {
+                    self.land().await;
+                }
+                self.board.waited(Waits::Database, asked.elapsed());
+                return;
+            }
+            other => other,
+        };
+        self.land().await;
         self.board.waited(Waits::Database, asked.elapsed());
         if self.cancel.is_cancelled() {
             return;
         }
         match plan {
-            Ok(Ok(Some(plan))) if as_planned => {
-                let (store, after) = (self.store.clone(), plan.after());
-                let commit = tokio::spawn(async move { store.execute(plan).await });
-                self.under_way = Some(UnderWay { slices, after, commit });
-            }
             Err(panic) => {
                 tracing::warn!("a plan broke down, which is a bug, and is made again: {panic}");
                 self.execute(slices.to_vec(), None).await;
@@ -218,6 +241,18 @@ impl Writer {
             // The database is away: nobody need try once more before saying so.
             Ok(Err(error)) if error.trouble() != Trouble::Lasting => self.execute(slices.to_vec(), Some(error)).await,
             _ => self.execute(slices.to_vec(), None).await,
+        }
+    }
+
+    /// Executes `plan` after all before it.
+    fn in_turn(&self, plan: Plan) -> impl Future<Output = Result<Committed, StoreError>> + use<> {
+        let (store, turn, cancel) = (self.store.clone(), Arc::clone(&self.turn), self.cancel.clone());
+        async move {
+            let _turn = turn.lock().await;
+            if cancel.is_cancelled() {
+                return Err(StoreError::Overtaken);
+            }
+            store.execute(plan).await
         }
     }
 

@@ -177,6 +177,10 @@ impl Store {
         if let Some(recorder) = &self.recorder {
             recorder.writes(&write);
         }
-        Ok(transaction.execute_raw(write).await?.rows_affected())
+        let executed = match &write.values {
+            Some(_) => transaction.execute_raw(write).await?,
+            None => transaction.execute_unprepared(&write.sql).await?,
+        };
+        Ok(executed.rows_affected())
     }
 }

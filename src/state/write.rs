@@ -2,6 +2,7 @@
 
 use std::iter;
 
+use sea_orm::sea_query::{QueryBuilder, SqliteQueryBuilder};
 use sea_orm::{
     ActiveModelTrait, DbBackend, EntityTrait, IdenStatic, IntoActiveModel, Iterable, PrimaryKeyToColumn, Statement,
     StatementBuilder, Value, Values,
@@ -20,12 +21,15 @@ pub trait Recorder: Send + Sync {
     fn abandoned(&self) {}
 }
 
-/// Statements come in few sizes, so that the server's and the driver's caches know them.
+/// Rows in one statement.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
 /// Rows in the arrays of one statement.
 const MAX_ARRAY: usize = 512;
 /// Rows with long texts go in smaller statements: servers bound the size of a packet.
 const MAX_BYTES: usize = 2 << 20;
+
+/// Statements that hold their values go to the database together, up to so many bytes.
+const MAX_TEXT: usize = 100_000;
 
 /// Writes, in the order in which they are to be executed.
 pub(super) struct Statements {
@@ -77,20 +81,35 @@ impl Statements {
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel>,
     {
-        let mut rows = rows.into_iter().map(|row| values::<E>(self.backend, row));
+        let backend = self.backend;
+        let mut rows = rows.into_iter().map(|row| values::<E>(backend, row));
         loop {
             // Not all at once: a row as values takes several times its memory.
-            let mut some: Vec<_> = rows.by_ref().take(most_rows(self.backend)).collect();
+            let mut some: Vec<_> = rows.by_ref().take(most_rows(backend)).collect();
             if some.is_empty() {
                 return Ok(());
             }
             while !some.is_empty() {
-                let rest = some.split_off(fitting(self.backend, &some));
-                self.statements.push(statement::<E>(self.backend, some, update)?);
+                let rest = some.split_off(fitting(backend, &some));
+                self.add(statement::<E>(backend, some, update)?);
                 some = rest;
             }
         }
     }
+
+    fn add(&mut self, statement: Statement) {
+        match self.statements.last_mut() {
+            Some(last) if both_are_text(last, &statement) && last.sql.len() + statement.sql.len() < MAX_TEXT => {
+                last.sql.push_str(";\n");
+                last.sql.push_str(&statement.sql);
+            }
+            _ => self.statements.push(statement),
+        }
+    }
+}
+
+fn both_are_text(one: &Statement, other: &Statement) -> bool {
+    one.values.is_none() && other.values.is_none()
 }
 
 /// A statement that inserts `rows`, or rewrites the columns `update` of those that are there.
@@ -121,9 +140,9 @@ fn fitting(backend: DbBackend, rows: &[Vec<Value>]) -> usize {
     });
     let most = small.count().max(1);
     match backend {
-        // The statement is the same for any number.
-        DbBackend::Postgres => most,
-        _ => SIZES.into_iter().find(|size| *size <= most).unwrap_or(1),
+        // Prepared statements come in few sizes, so that the server's and the driver's caches know them.
+        DbBackend::MySql => SIZES.into_iter().find(|size| *size <= most).unwrap_or(1),
+        _ => most,
     }
 }
 
@@ -147,7 +166,11 @@ fn statement<E: EntityTrait>(
     let quoted = |name: &str| if backend == DbBackend::MySql { format!("`{name}`") } else { format!("\"{name}\"") };
     let table = quoted(E::default().table_name());
     let columns = list(E::Column::iter().map(|column| quoted(column.as_str())));
-    let (rows, values) = if backend == DbBackend::Postgres { unnest(rows)? } else { tuples(rows) };
+    let (rows, values) = match backend {
+        DbBackend::Postgres => unnest(rows).map(|(rows, values)| (rows, Some(values)))?,
+        DbBackend::Sqlite => (literals(&rows), None),
+        _ => placeholders(rows),
+    };
     let conflict = match update {
         None => String::new(),
         Some(update) if backend == DbBackend::MySql => {
@@ -162,14 +185,32 @@ fn statement<E: EntityTrait>(
         }
     };
     let sql = format!("INSERT INTO {table} ({columns}) {rows}{conflict}");
-    Ok(Statement { sql, values: Some(Values(values)), db_backend: backend })
+    Ok(Statement { sql, values: values.map(Values), db_backend: backend })
 }
 
-fn tuples(rows: Vec<Vec<Value>>) -> (String, Vec<Value>) {
+fn placeholders(rows: Vec<Vec<Value>>) -> (String, Option<Vec<Value>>) {
     let width = rows.first().map_or(0, Vec::len);
     let tuple = format!("({})", list(iter::repeat_n("?".to_owned(), width)));
     let tuples = list(iter::repeat_n(tuple, rows.len()));
-    (format!("VALUES {tuples}"), rows.into_iter().flatten().collect())
+    (format!("VALUES {tuples}"), Some(rows.into_iter().flatten().collect()))
+}
+
+/// The values themselves: `SQLite` reads a text faster than it is handed values one by one, and the thread of the commits has
+/// nothing to do but to hand it on.
+fn literals(rows: &[Vec<Value>]) -> String {
+    let mut text = "VALUES ".to_owned();
+    for (at, row) in rows.iter().enumerate() {
+        text.push_str(if at == 0 { "(" } else { ", (" });
+        for (at, value) in row.iter().enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            // Into a string it cannot fail.
+            let _ = SqliteQueryBuilder.write_value(&mut text, value);
+        }
+        text.push(')');
+    }
+    text
 }
 
 /// An array per column, which costs `PostgreSQL` three quarters of as many values one by one. Arrays of sea-query cannot hold a

@@ -34,32 +34,82 @@ impl Rows {
 pub fn changes(transaction: &Transaction) -> Result<Vec<Change>> {
     let mut changes = vec![];
     for statement in transaction {
-        let Some(rows) = rows(statement)? else {
+        if !statement.sql.starts_with("INSERT") {
             changes.push(Change::Other(statement.clone()));
             continue;
+        }
+        let all = match &statement.values {
+            Some(values) => vec![of_values(statement, &values.0)?],
+            None => of_text(statement)?,
         };
-        match changes.last_mut() {
-            Some(Change::Rows(before)) if before.insert == rows.insert && before.conflict == rows.conflict => {
-                before.rows.extend(rows.rows);
+        for rows in all {
+            match changes.last_mut() {
+                Some(Change::Rows(before)) if before.insert == rows.insert && before.conflict == rows.conflict => {
+                    before.rows.extend(rows.rows);
+                }
+                _ => changes.push(Change::Rows(rows)),
             }
-            _ => changes.push(Change::Rows(rows)),
         }
     }
     Ok(changes)
 }
 
-fn rows(statement: &Statement) -> Result<Option<Rows>> {
-    let Some((insert, rest)) = statement.sql.split_once(") ").filter(|(sql, _)| sql.starts_with("INSERT")) else {
-        return Ok(None);
-    };
+fn of_values(statement: &Statement, values: &[Value]) -> Result<Rows> {
+    let (insert, rest) = statement.sql.split_once(") ").context("an INSERT without columns")?;
     let conflict = rest.find(" ON ").map_or("", |at| &rest[at..]);
     let columns = insert.matches(',').count() + 1;
-    let values = statement.values.as_ref().context("an INSERT without values")?;
-    let rows = match values.0.as_slice() {
-        [Value::Array(..), ..] => of_arrays(&values.0)?,
+    let rows = match values {
+        [Value::Array(..), ..] => of_arrays(values)?,
         values => values.chunks(columns).map(<[Value]>::to_vec).collect(),
     };
-    Ok(Some(Rows { backend: statement.db_backend, insert: format!("{insert})"), conflict: conflict.to_owned(), rows }))
+    Ok(Rows { backend: statement.db_backend, insert: format!("{insert})"), conflict: conflict.to_owned(), rows })
+}
+
+/// Of statements that hold their values, one after the other.
+fn of_text(statement: &Statement) -> Result<Vec<Rows>> {
+    let mut all = vec![];
+    let mut text = statement.sql.as_str();
+    while !text.is_empty() {
+        let (insert, values) = text.split_once(" VALUES ").context("an INSERT without values")?;
+        let mut rows = vec![];
+        text = values;
+        while let Some(row) = text.trim_start_matches(", ").strip_prefix('(') {
+            let mut row_values = vec![];
+            text = row;
+            while !text.starts_with(')') {
+                let (value, rest) = literal(text.trim_start_matches(','))?;
+                row_values.push(value);
+                text = rest;
+            }
+            text = &text[1..];
+            rows.push(row_values);
+        }
+        let (conflict, rest) = text.split_once(";\n").unwrap_or((text, ""));
+        let (insert, conflict) = (insert.to_owned(), conflict.to_owned());
+        all.push(Rows { backend: statement.db_backend, insert, conflict, rows });
+        text = rest;
+    }
+    Ok(all)
+}
+
+/// The first value, and what is behind it.
+fn literal(text: &str) -> Result<(Value, &str)> {
+    if let Some(quoted) = text.strip_prefix('\'') {
+        let mut rest = quoted;
+        loop {
+            let at = rest.find('\'').context("a text that does not end")?;
+            rest = &rest[at + 1..];
+            match rest.strip_prefix('\'') {
+                Some(more) => rest = more,
+                None => break,
+            }
+        }
+        let inner = &quoted[..quoted.len() - rest.len() - 1];
+        return Ok((inner.replace("''", "'").into(), rest));
+    }
+    let (value, rest) = text.split_at(text.find([',', ')']).context("a row that does not end")?);
+    let value = if value == "NULL" { Value::String(None) } else { value.parse::<i64>()?.into() };
+    Ok((value, rest))
 }
 
 /// An array per column, and one that has a bit for each null.
