@@ -122,7 +122,8 @@ impl Writer {
             }
             let nothing = self.lanes.iter().all(Lane::is_empty);
             let missing = !nothing && self.lanes.iter().any(|lane| lane.busy && lane.is_empty());
-            let early = self.under_way.is_some() && self.waiting() < BATCH;
+            let more = self.lanes.iter().any(|lane| lane.busy);
+            let early = more && self.under_way.is_some() && self.waiting() < BATCH;
             if !nothing && !missing && !early {
                 return Some(self.take());
             }

@@ -34,7 +34,8 @@ impl Store {
         let db = Database::connect(options(url, CONNECTIONS)).await?;
         // Commands that only read never open these two.
         let one = || options(url, 1).connect_lazy(true).to_owned();
-        Ok(Self::new(db, Database::connect(one()).await?, Database::connect(one()).await?))
+        let two = options(url, 2).connect_lazy(true).to_owned();
+        Ok(Self::new(db, Database::connect(two).await?, Database::connect(one()).await?))
     }
 }
 
