@@ -3,8 +3,11 @@
 //! `SQLite` has no decimals and no times. There an amount is an INTEGER up to 2^63-1 and zero-padded text of 39 digits
 //! beyond (text sorts behind integers), and a time is `YYYY-MM-DD HH:MM:SS.ffffff`.
 
+use std::sync::LazyLock;
+
 use bigdecimal::BigDecimal;
 use bigdecimal::ToPrimitive;
+use chrono::format::{Item, Parsed, StrftimeItems, parse};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use sea_orm::sea_query::{ArrayType, ColumnType, Nullable, Value, ValueType, ValueTypeErr};
 use sea_orm::{ColIdx, DbBackend, DbErr, QueryResult, TryGetError, TryGetable};
@@ -12,6 +15,8 @@ use sea_orm::{ColIdx, DbBackend, DbErr, QueryResult, TryGetError, TryGetable};
 use crate::chain::{Address, Amount, Timestamp};
 
 const SQLITE_TIME: &str = "%Y-%m-%d %H:%M:%S%.6f";
+/// Taken apart once: every row has some times.
+static SQLITE_TIME_ITEMS: LazyLock<Vec<Item<'static>>> = LazyLock::new(|| StrftimeItems::new(SQLITE_TIME).collect());
 
 /// The worker's own clock, for bookkeeping columns. What the chain says never depends on it.
 #[must_use]
@@ -40,7 +45,7 @@ pub(super) fn stored(backend: DbBackend, value: Value) -> Value {
             }
         }
         Value::ChronoDateTimeUtc(time) if backend == DbBackend::Sqlite => {
-            Value::String(time.map(|time| time.format(SQLITE_TIME).to_string()))
+            Value::String(time.map(|time| time.format_with_items(SQLITE_TIME_ITEMS.iter()).to_string()))
         }
         other => other,
     }
@@ -137,7 +142,9 @@ impl TryGetable for Timestamp {
     fn try_get_by<I: ColIdx>(row: &QueryResult, index: I) -> Result<Self, TryGetError> {
         let time = if row.try_as_sqlite_row().is_some() {
             let text = String::try_get_by(row, index)?;
-            NaiveDateTime::parse_from_str(&text, SQLITE_TIME).ok().map(|time| time.and_utc())
+            let mut parsed = Parsed::new();
+            let read = parse(&mut parsed, &text, SQLITE_TIME_ITEMS.iter());
+            read.and_then(|()| parsed.to_naive_datetime_with_offset(0)).ok().map(|time| time.and_utc())
         } else if row.try_as_mysql_row().is_some() {
             Some(NaiveDateTime::try_get_by(row, index)?.and_utc())
         } else {
