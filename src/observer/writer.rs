@@ -22,8 +22,6 @@ use crate::chain::{SeqNo, Version};
 use crate::market::{Markets, Stream};
 use crate::state::{After, Committed, Plan, Slice, Store, StoreError, Trouble};
 
-/// Events in one transaction, but for the last version's.
-const BATCH: usize = 1_000;
 /// How long streams that are catching up wait for one another's next page, so that events come in ledger order and late
 /// ones, which cost more, stay rare. Never a condition: without it the result is the same.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -123,7 +121,7 @@ impl Writer {
             let nothing = self.lanes.iter().all(Lane::is_empty);
             let missing = !nothing && self.lanes.iter().any(|lane| lane.busy && lane.is_empty());
             let more = self.lanes.iter().any(|lane| lane.busy);
-            let early = more && self.under_way.is_some() && self.waiting() < BATCH;
+            let early = more && self.under_way.is_some() && self.waiting() < self.store.events_per_commit();
             if !nothing && !missing && !early {
                 return Some(self.take());
             }
@@ -199,8 +197,9 @@ impl Writer {
         let mut horizon = self.horizon();
         let mut versions: Vec<_> =
             self.lanes.iter().flat_map(|lane| lane.versions().take_while(|version| *version <= horizon)).collect();
-        if versions.len() > BATCH {
-            horizon = *versions.select_nth_unstable(BATCH - 1).1;
+        let most = self.store.events_per_commit();
+        if versions.len() > most {
+            horizon = *versions.select_nth_unstable(most - 1).1;
         }
         self.lanes.iter_mut().filter_map(|lane| lane.take(horizon)).collect()
     }

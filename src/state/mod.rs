@@ -36,7 +36,8 @@ use sea_orm::{DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionO
 #[derive(Clone)]
 pub struct Store {
     db: DatabaseConnection,
-    /// One connection, for commits alone: its caches know the few statements and the newest pages.
+    /// Two connections, for commits alone: their caches know the few statements. One begins while the other is on its way
+    /// back to the pool.
     commits: DatabaseConnection,
     /// One connection, for reading what the next commit is about.
     reads: DatabaseConnection,
@@ -56,6 +57,13 @@ impl Store {
     #[must_use]
     pub fn connection(&self) -> &DatabaseConnection {
         &self.db
+    }
+
+    /// How many events go into one transaction, but for the last version's: more are faster and need more memory. `SQLite`
+    /// gains most, as it writes every changed page twice.
+    #[must_use]
+    pub fn events_per_commit(&self) -> usize {
+        if self.backend == DbBackend::Sqlite { 1_500 } else { 1_000 }
     }
 
     /// Closes all connections.

@@ -97,13 +97,22 @@ impl Statements {
         }
     }
 
-    fn add(&mut self, statement: Statement) {
+    fn add(&mut self, mut statement: Statement) {
         match self.statements.last_mut() {
             Some(last) if both_are_text(last, &statement) && last.sql.len() + statement.sql.len() < MAX_TEXT => {
                 last.sql.push_str(";\n");
                 last.sql.push_str(&statement.sql);
             }
-            _ => self.statements.push(statement),
+            _ => {
+                // Grown by doubling, they would be a third larger than what they hold.
+                if let Some(last) = self.statements.last_mut() {
+                    last.sql.shrink_to_fit();
+                }
+                if statement.values.is_none() {
+                    statement.sql.reserve_exact(MAX_TEXT.saturating_sub(statement.sql.len()));
+                }
+                self.statements.push(statement);
+            }
         }
     }
 }
