@@ -32,10 +32,12 @@ impl Store {
             connecting.map_err(|_| refused(&"no answer in 10 s"))?.map_err(|error| refused(&error))?;
         }
         let db = Database::connect(options(url, CONNECTIONS)).await?;
-        // Commands that only read never open these two.
-        let one = || options(url, 1).connect_lazy(true).to_owned();
-        let two = options(url, 2).connect_lazy(true).to_owned();
-        Ok(Self::new(db, Database::connect(two).await?, Database::connect(one()).await?))
+        // SQLite's next commit need not wait until the connection is back in its pool; on servers each would prepare all
+        // statements again.
+        let commits = if url.backend() == DbBackend::Sqlite { 2 } else { 1 };
+        // Commands that only read never open these.
+        let lazy = |connections| options(url, connections).connect_lazy(true).to_owned();
+        Ok(Self::new(db, Database::connect(lazy(commits)).await?, Database::connect(lazy(1)).await?))
     }
 }
 

@@ -36,8 +36,7 @@ use sea_orm::{DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionO
 #[derive(Clone)]
 pub struct Store {
     db: DatabaseConnection,
-    /// Two connections, for commits alone: their caches know the few statements. One begins while the other is on its way
-    /// back to the pool.
+    /// For commits alone: its caches know the few statements and the newest pages.
     commits: DatabaseConnection,
     /// One connection, for reading what the next commit is about.
     reads: DatabaseConnection,
