@@ -271,3 +271,32 @@ fn unnest(rows: Vec<Vec<Value>>) -> Result<(String, Vec<Value>), StoreError> {
 fn list(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectOptions, ConnectionTrait, Database};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_stands_in_a_statement_is_what_is_stored() {
+        let db = Database::connect(ConnectOptions::new("sqlite::memory:").max_connections(1).to_owned()).await.unwrap();
+        let texts = ["", "it's", "'", "''; DROP TABLE t; --", "a\\'b\\", "é😀\n\t\"%?$1", "{\"a\": \"b\"};\n"];
+        let numbers = [i64::MIN, -1, 0, i64::MAX];
+        let rows: Vec<Vec<Value>> = texts
+            .into_iter()
+            .flat_map(|text| numbers.map(|number| vec![text.into(), number.into(), Value::String(None)]))
+            .collect();
+        db.execute_unprepared("CREATE TABLE t (text TEXT, number INTEGER, none TEXT)").await.unwrap();
+        let sql = format!("INSERT INTO t {};\nINSERT INTO t {}", literals(&rows), literals(&rows));
+        assert_eq!(db.execute_unprepared(&sql).await.unwrap().rows_affected(), 2 * rows.len() as u64);
+        let all = Statement::from_string(DbBackend::Sqlite, "SELECT text, number, none FROM t ORDER BY rowid");
+        let found = db.query_all_raw(all).await.unwrap();
+        for (found, row) in found.iter().zip(rows.iter().chain(&rows)) {
+            let (text, number): (String, i64) =
+                (found.try_get_by_index(0).unwrap(), found.try_get_by_index(1).unwrap());
+            assert_eq!([Value::from(text), Value::from(number)], row[..2]);
+            assert_eq!(found.try_get_by_index::<Option<String>>(2).unwrap(), None);
+        }
+    }
+}
