@@ -6,6 +6,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use event_worker::chain::SeqNo;
@@ -19,9 +20,13 @@ use support::node::TestNode;
 use support::plain_fold::plain_fold;
 use support::process::Setup;
 use support::tables;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-on_every_database!(plans_made_ahead_hold_or_are_overtaken);
+on_every_database!(
+    plans_made_ahead_hold_or_are_overtaken,
+    a_worker_that_is_overtaken_again_and_again_ends_in_the_same_rows
+);
 
 /// Plans are made while the one before is not executed yet, as a worker does, and sometimes somebody writes in between.
 async fn plans_made_ahead_hold_or_are_overtaken(backend: Backend) {
@@ -110,6 +115,50 @@ impl Recorder for Bug {
     fn committed(&self) {}
 }
 
+/// Lets somebody else write whenever a transaction has been committed, and counts those that had to be made again.
+struct Disturbed {
+    committed: Notify,
+    abandoned: AtomicU32,
+}
+
+impl Recorder for Disturbed {
+    fn writes(&self, _: &sea_orm::Statement) {}
+
+    fn committed(&self) {
+        self.committed.notify_one();
+    }
+
+    fn abandoned(&self) {
+        self.abandoned.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The next plan waits behind the one that is overtaken, and whoever overtook may have counted up to its number.
+async fn a_worker_that_is_overtaken_again_and_again_ends_in_the_same_rows(backend: Backend) {
+    let node = TestNode::start(Config { events: 6_000, collections: 0, ..Config::default() }).await;
+    let database = TestDatabase::create(backend).await;
+    let store = Store::connect(&database.url.parse().unwrap()).await.unwrap();
+    let other = Store::connect(&database.url.parse().unwrap()).await.unwrap();
+    store.migrate_up().await.unwrap();
+    let disturbed = Arc::new(Disturbed { committed: Notify::new(), abandoned: AtomicU32::new(0) });
+    let writes = async {
+        loop {
+            disturbed.committed.notified().await;
+            other.import(&Import::default()).await.unwrap();
+        }
+    };
+    let stopped = tokio::select! {
+        stopped = work(&node, store.recorded(disturbed.clone()), true) => stopped,
+        () = writes => unreachable!("it has no end"),
+    };
+    assert!(stopped.is_empty(), "{stopped:?}");
+    assert!(disturbed.abandoned.load(Ordering::Relaxed) > 0, "nothing was overtaken");
+    let tables = tables::folded_alone(&tables::read(&database.db).await);
+    let expected = tables::folded_alone(&plain_fold(&node.node.history()));
+    tables::assert_equal(&expected, &tables, &format!("{backend:?}, overtaken again and again"));
+    other.close().await.unwrap();
+}
+
 /// Few events, so that some streams are empty: their feeds would never find out by themselves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_writer_a_worker_ends_and_says_so() {
@@ -117,6 +166,13 @@ async fn without_its_writer_a_worker_ends_and_says_so() {
     let database = TestDatabase::create(Backend::Sqlite).await;
     let store = Store::connect(&database.url.parse().unwrap()).await.unwrap();
     store.migrate_up().await.unwrap();
+    let stopped = work(&node, store.recorded(Arc::new(Bug)), false).await;
+    assert!(stopped.iter().any(|one| one.reason.contains("the writer broke down")), "{stopped:?}");
+    assert_eq!(database.number("SELECT COUNT(*) FROM events").await, Some(0));
+}
+
+/// Runs a worker, for a minute at most.
+async fn work(node: &TestNode, store: Store, until_caught_up: bool) -> Vec<observer::Stopped> {
     let markets = Arc::new(Markets::new(vec![Market::built_in("imart", None).unwrap()]).unwrap());
     store.prepare(&markets).await.unwrap();
     let config = subject::Config { nodes: vec![(node.url.parse().unwrap(), None)], archive: None };
@@ -128,12 +184,10 @@ async fn without_its_writer_a_worker_ends_and_says_so() {
     let config = observer::Config {
         poll_interval: Duration::from_millis(20),
         max_parked: 100,
-        until_caught_up: false,
+        until_caught_up,
         worker: "test".to_owned(),
     };
-    let (board, store) = (Arc::new(Board::new(&markets)), store.recorded(Arc::new(Bug)));
+    let board = Arc::new(Board::new(&markets));
     let running = observer::run(config, store, Arc::clone(&markets), handle, board, CancellationToken::new());
-    let stopped = tokio::time::timeout(Duration::from_mins(1), running).await.expect("it goes on for ever").unwrap();
-    assert!(stopped.iter().any(|one| one.reason.contains("the writer broke down")), "{stopped:?}");
-    assert_eq!(database.number("SELECT COUNT(*) FROM events").await, Some(0));
+    tokio::time::timeout(Duration::from_mins(1), running).await.expect("it goes on for ever").unwrap()
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -41,8 +41,6 @@ pub(super) struct Writer {
     sender: Option<mpsc::UnboundedSender<(usize, Message)>>,
     /// The commit that the next transaction is planned beside.
     under_way: Option<UnderWay>,
-    /// Whose commit it is.
-    turn: Arc<Mutex<()>>,
     /// Where transactions are planned.
     planners: Handle,
 }
@@ -51,6 +49,8 @@ struct UnderWay {
     slices: Arc<[Slice]>,
     after: After,
     commit: JoinHandle<Result<Committed, StoreError>>,
+    /// Told when it is done as planned; closed if not.
+    done: Option<oneshot::Receiver<()>>,
 }
 
 impl Writer {
@@ -64,19 +64,7 @@ impl Writer {
         let (sender, messages) = mpsc::unbounded_channel();
         let sender = Some(sender);
         let planners = Handle::current();
-        Self {
-            store,
-            markets,
-            room,
-            board,
-            cancel,
-            lanes: vec![],
-            messages,
-            sender,
-            under_way: None,
-            turn: Arc::default(),
-            planners,
-        }
+        Self { store, markets, room, board, cancel, lanes: vec![], messages, sender, under_way: None, planners }
     }
 
     /// A lane for `stream`, whose next event is `next`. Lanes are numbered as they are made.
@@ -216,10 +204,11 @@ impl Writer {
         let asked = Instant::now();
         let plan = match plan {
             Ok(Ok(Some(plan))) => {
-                // Its turn comes behind the one under way. Should that one not be done as planned, it finds another number.
-                let (after, commit) = (plan.after(), tokio::spawn(self.in_turn(plan)));
+                let before = self.under_way.as_mut().and_then(|before| before.done.take());
+                let (tell, done) = oneshot::channel();
+                let (after, commit) = (plan.after(), tokio::spawn(self.in_turn(plan, before, tell)));
                 let as_planned = self.land().await;
-                self.under_way = Some(UnderWay { slices, after, commit });
+                self.under_way = Some(UnderWay { slices, after, commit, done: Some(done) });
                 if !as_planned {
                     self.land().await;
                 }
@@ -244,15 +233,27 @@ impl Writer {
         }
     }
 
-    /// Executes `plan` after all before it.
-    fn in_turn(&self, plan: Plan) -> impl Future<Output = Result<Committed, StoreError>> + use<> {
-        let (store, turn, cancel) = (self.store.clone(), Arc::clone(&self.turn), self.cancel.clone());
+    /// Executes `plan` once the one `before`, on which it builds, is done; if that is not done as planned, not at all. The
+    /// number of `commits` alone would not tell: somebody else may have counted it up in its stead.
+    fn in_turn(
+        &self,
+        plan: Plan,
+        before: Option<oneshot::Receiver<()>>,
+        done: oneshot::Sender<()>,
+    ) -> impl Future<Output = Result<Committed, StoreError>> + use<> {
+        let (store, cancel) = (self.store.clone(), self.cancel.clone());
         async move {
-            let _turn = turn.lock().await;
-            if cancel.is_cancelled() {
+            let as_planned = match before {
+                Some(before) => before.await.is_ok(),
+                None => true,
+            };
+            if !as_planned || cancel.is_cancelled() {
                 return Err(StoreError::Overtaken);
             }
-            store.execute(plan).await
+            let committed = store.execute(plan).await?;
+            // Nobody waits if it is the last one.
+            let _ = done.send(());
+            Ok(committed)
         }
     }
 
