@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -49,8 +49,8 @@ struct UnderWay {
     slices: Arc<[Slice]>,
     after: After,
     commit: JoinHandle<Result<Committed, StoreError>>,
-    /// Told when it is done as planned; closed if not.
-    done: Option<oneshot::Receiver<()>>,
+    /// Whether it is done as planned; closed if it will not be.
+    done: watch::Receiver<bool>,
 }
 
 impl Writer {
@@ -95,8 +95,8 @@ impl Writer {
         self.land().await;
     }
 
-    /// What is to be committed next. While a commit is under way, only as much as fits into one: whatever else comes
-    /// until it is done makes the next one larger.
+    /// What is to be committed next. While a commit is under way and more is coming, only as much as fits into one: whatever
+    /// else comes until it is done makes the next one larger.
     async fn next(&mut self) -> Option<Vec<Slice>> {
         let mut waiting_since = None;
         loop {
@@ -108,8 +108,8 @@ impl Writer {
             }
             let nothing = self.lanes.iter().all(Lane::is_empty);
             let missing = !nothing && self.lanes.iter().any(|lane| lane.busy && lane.is_empty());
-            let more = self.lanes.iter().any(|lane| lane.busy);
-            let early = more && self.under_way.is_some() && self.waiting() < self.store.events_per_commit();
+            let coming = self.lanes.iter().any(|lane| lane.busy);
+            let early = coming && self.under_way.is_some() && self.waiting() < self.store.events_per_commit();
             if !nothing && !missing && !early {
                 return Some(self.take());
             }
@@ -204,11 +204,11 @@ impl Writer {
         let asked = Instant::now();
         let plan = match plan {
             Ok(Ok(Some(plan))) => {
-                let before = self.under_way.as_mut().and_then(|before| before.done.take());
-                let (tell, done) = oneshot::channel();
+                let before = self.under_way.as_ref().map(|before| before.done.clone());
+                let (tell, done) = watch::channel(false);
                 let (after, commit) = (plan.after(), tokio::spawn(self.in_turn(plan, before, tell)));
                 let as_planned = self.land().await;
-                self.under_way = Some(UnderWay { slices, after, commit, done: Some(done) });
+                self.under_way = Some(UnderWay { slices, after, commit, done });
                 if !as_planned {
                     self.land().await;
                 }
@@ -238,21 +238,20 @@ impl Writer {
     fn in_turn(
         &self,
         plan: Plan,
-        before: Option<oneshot::Receiver<()>>,
-        done: oneshot::Sender<()>,
+        before: Option<watch::Receiver<bool>>,
+        done: watch::Sender<bool>,
     ) -> impl Future<Output = Result<Committed, StoreError>> + use<> {
         let (store, cancel) = (self.store.clone(), self.cancel.clone());
         async move {
             let as_planned = match before {
-                Some(before) => before.await.is_ok(),
+                Some(mut before) => before.wait_for(|done| *done).await.is_ok(),
                 None => true,
             };
             if !as_planned || cancel.is_cancelled() {
                 return Err(StoreError::Overtaken);
             }
             let committed = store.execute(plan).await?;
-            // Nobody waits if it is the last one.
-            let _ = done.send(());
+            done.send_replace(true);
             Ok(committed)
         }
     }

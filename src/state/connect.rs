@@ -74,7 +74,7 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
         sqlite
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            // A statement of many rows keeps its memory, in each connection that has run it.
+            // A statement keeps its memory, in each connection that has run it.
             .statement_cache_capacity(12)
             // In KiB. More is no faster: the system caches the file, too.
             .pragma("cache_size", "-256")

@@ -21,7 +21,7 @@ pub trait Recorder: Send + Sync {
     fn abandoned(&self) {}
 }
 
-/// Rows in one statement.
+/// Rows in one statement: prepared ones come in few sizes, so that the server's and the driver's caches know them.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
 /// Rows in the arrays of one statement.
 const MAX_ARRAY: usize = 512;
@@ -68,7 +68,9 @@ impl Statements {
         self.rows::<E>(rows, Some(update))
     }
 
-    pub fn done(self) -> Vec<Statement> {
+    pub fn done(mut self) -> Vec<Statement> {
+        // What is left of the room for more.
+        self.statements.iter_mut().for_each(|statement| statement.sql.shrink_to_fit());
         self.statements
     }
 
@@ -91,7 +93,7 @@ impl Statements {
             }
             while !some.is_empty() {
                 let rest = some.split_off(fitting(backend, &some));
-                self.add(statement::<E>(backend, some, update)?);
+                self.add(statement::<E>(backend, some, update, true)?);
                 some = rest;
             }
         }
@@ -104,10 +106,6 @@ impl Statements {
                 last.sql.push_str(&statement.sql);
             }
             _ => {
-                // Grown by doubling, they would be a third larger than what they hold.
-                if let Some(last) = self.statements.last_mut() {
-                    last.sql.shrink_to_fit();
-                }
                 if statement.values.is_none() {
                     statement.sql.reserve_exact(MAX_TEXT.saturating_sub(statement.sql.len()));
                 }
@@ -128,7 +126,7 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
     let rows: Vec<_> = rows.into_iter().map(|row| values::<E>(backend, row)).collect();
-    statement::<E>(backend, rows, Some(update))
+    statement::<E>(backend, rows, Some(update), false)
 }
 
 fn values<E>(backend: DbBackend, row: E::Model) -> Vec<Value>
@@ -149,7 +147,6 @@ fn fitting(backend: DbBackend, rows: &[Vec<Value>]) -> usize {
     });
     let most = small.count().max(1);
     match backend {
-        // Prepared statements come in few sizes, so that the server's and the driver's caches know them.
         DbBackend::MySql => SIZES.into_iter().find(|size| *size <= most).unwrap_or(1),
         _ => most,
     }
@@ -166,18 +163,20 @@ fn bytes_of(value: &Value) -> usize {
     }
 }
 
-/// Put together here, as a query builder has no arrays per column.
+/// Put together here, as a query builder has no arrays per column. `SQLite` reads values in a text faster than it is handed them
+/// one by one, and the thread of the commits has nothing to do but to hand it on: so it gets them with `may_be_text`.
 fn statement<E: EntityTrait>(
     backend: DbBackend,
     rows: Vec<Vec<Value>>,
     update: Option<&[E::Column]>,
+    may_be_text: bool,
 ) -> Result<Statement, StoreError> {
     let quoted = |name: &str| if backend == DbBackend::MySql { format!("`{name}`") } else { format!("\"{name}\"") };
     let table = quoted(E::default().table_name());
     let columns = list(E::Column::iter().map(|column| quoted(column.as_str())));
     let (rows, values) = match backend {
         DbBackend::Postgres => unnest(rows).map(|(rows, values)| (rows, Some(values)))?,
-        DbBackend::Sqlite => (literals(&rows), None),
+        DbBackend::Sqlite if may_be_text && rows.iter().flatten().all(has_literal) => (literals(&rows), None),
         _ => placeholders(rows),
     };
     let conflict = match update {
@@ -204,8 +203,16 @@ fn placeholders(rows: Vec<Vec<Value>>) -> (String, Option<Vec<Value>>) {
     (format!("VALUES {tuples}"), Some(rows.into_iter().flatten().collect()))
 }
 
-/// The values themselves: `SQLite` reads a text faster than it is handed values one by one, and the thread of the commits has
-/// nothing to do but to hand it on.
+/// What rows have, but for texts with NUL, at which a statement would end.
+fn has_literal(value: &Value) -> bool {
+    match value {
+        Value::String(Some(text)) => !text.contains('\0'),
+        Value::Int(_) | Value::BigInt(_) => true,
+        other => !other.is_some(),
+    }
+}
+
+/// The values themselves.
 fn literals(rows: &[Vec<Value>]) -> String {
     let mut text = String::with_capacity(rows.iter().flatten().map(bytes_of).sum::<usize>() * 5 / 4);
     text.push_str("VALUES ");
@@ -288,6 +295,8 @@ mod tests {
             .flat_map(|text| numbers.map(|number| vec![text.into(), number.into(), Value::String(None)]))
             .collect();
         db.execute_unprepared("CREATE TABLE t (text TEXT, number INTEGER, none TEXT)").await.unwrap();
+        assert!(rows.iter().flatten().all(has_literal));
+        assert!(!has_literal(&"a\0b".into()) && !has_literal(&1.5.into()));
         let sql = format!("INSERT INTO t {};\nINSERT INTO t {}", literals(&rows), literals(&rows));
         assert_eq!(db.execute_unprepared(&sql).await.unwrap().rows_affected(), 2 * rows.len() as u64);
         let all = Statement::from_string(DbBackend::Sqlite, "SELECT text, number, none FROM t ORDER BY rowid");
