@@ -26,6 +26,7 @@ mod default {
     pub const MARKETS: &str = "imart";
     pub const POLL_INTERVAL: &str = "5s";
     pub const MAX_PARKED: &str = "100";
+    pub const LEASE: &str = "3s";
     pub const API_LISTEN: &str = "127.0.0.1:8080";
     pub const LOG_DIR: &str = ".";
     pub const RUST_LOG: &str = "info";
@@ -84,6 +85,10 @@ pub struct Worker {
     /// Parked events in a row before an observer stops
     #[arg(long, env = "MAX_PARKED", value_name = "N", help_heading = "Settings", default_value = default::MAX_PARKED)]
     max_parked: String,
+    /// How long an observer stays with a worker that no longer says that it lives: others of the same database take over a third
+    /// later at most. Shorter is sooner, and more often a slow database is taken for a dead worker, which only wastes work
+    #[arg(long, env = "LEASE", value_name = "DURATION", help_heading = "Settings", default_value = default::LEASE)]
+    lease: String,
     /// Where to answer over HTTP, or `off`
     #[arg(
         long,
@@ -264,6 +269,19 @@ impl Worker {
             });
         }
         Ok(interval)
+    }
+
+    /// How long a worker's leases hold.
+    pub fn lease(&self) -> Result<Duration> {
+        let lease = duration("LEASE", set_or(&self.lease, default::LEASE))?;
+        if !(Duration::from_millis(100)..=Duration::from_hours(1)).contains(&lease) {
+            return Err(SettingError {
+                setting: "LEASE",
+                value: self.lease.clone(),
+                remedy: "expected a duration from 100ms to 1h, like 3s".to_owned(),
+            });
+        }
+        Ok(lease)
     }
 
     /// How many parked events in a row stop an observer; at least 1.

@@ -53,7 +53,7 @@ async fn kills_lose_and_double_nothing(backend: Backend) {
             let mut worker = setup.start_with(&["--until-caught-up"]);
             // Mostly while it reads and commits, sometimes while it starts.
             if dice.random_bool(0.8) {
-                worker.line("8 observers").await;
+                worker.line("executes all 8 observers").await;
             }
             let delay = reach.mul_f64(dice.random());
             tokio::time::sleep(delay).await;

@@ -57,7 +57,9 @@ async fn plans_made_ahead_hold_or_are_overtaken(backend: Backend) {
             next = last.seq_no.next();
             let executed = |raw| Executed { meaning: stream.entry(&raw), raw };
             let events = page.events.into_iter().map(executed).collect();
-            slices.push([Slice { stream: Arc::clone(stream), chain_id: page.ledger.chain_id, events }].into());
+            slices.push(
+                [Slice { stream: Arc::clone(stream), chain_id: page.ledger.chain_id, epoch: None, events }].into(),
+            );
         }
     }
     // Stream after stream: many events come late.
@@ -185,6 +187,7 @@ async fn work(node: &TestNode, store: Store, until_caught_up: bool) -> Vec<obser
         poll_interval: Duration::from_millis(20),
         max_parked: 100,
         until_caught_up,
+        lease: None,
         worker: "test".to_owned(),
     };
     let board = Arc::new(Board::new(&markets));

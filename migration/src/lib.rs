@@ -10,6 +10,7 @@ mod columns;
 mod m20261121_000001_tables;
 mod m20261121_000002_import;
 mod m20261121_000003_commits;
+mod m20261122_000004_leases;
 
 /// All schema changes, oldest first.
 pub struct Migrator;
@@ -18,7 +19,7 @@ pub struct Migrator;
 pub const MIGRATIONS_TABLE: &str = "event_worker_migrations";
 
 /// The tables that migrations create.
-pub const TABLES: [&str; 12] = [
+pub const TABLES: [&str; 13] = [
     "checkpoints",
     "observer_status",
     "markets",
@@ -31,6 +32,7 @@ pub const TABLES: [&str; 12] = [
     "dead_letters",
     "imports",
     "commits",
+    "workers",
 ];
 
 #[async_trait::async_trait]
@@ -40,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_tables::Migration),
             Box::new(m20261121_000002_import::Migration),
             Box::new(m20261121_000003_commits::Migration),
+            Box::new(m20261122_000004_leases::Migration),
         ]
     }
 

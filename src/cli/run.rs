@@ -55,6 +55,7 @@ pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
         poll_interval: args.worker.poll_interval()?,
         max_parked: args.worker.max_parked()?,
         until_caught_up: args.until_caught_up,
+        lease: Some(args.worker.lease()?),
         worker: worker_name(),
     };
     Ok(Prepared {
@@ -135,8 +136,9 @@ fn names(markets: &Markets) -> String {
     markets.iter().map(|market| format!("{} at {}", market.name, market.address)).collect::<Vec<_>>().join(", ")
 }
 
-/// Host and process: tells workers on one database apart.
+/// Host, process and chance: tells workers on one database apart, in containers, too, where these may be alike.
 fn worker_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}:{}", if host.trim().is_empty() { "localhost" } else { host.trim() }, std::process::id())
+    let host = if host.trim().is_empty() { "localhost" } else { host.trim() };
+    format!("{host}:{}-{:04x}", std::process::id(), rand::random::<u16>())
 }

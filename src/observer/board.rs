@@ -39,6 +39,8 @@ pub enum Cause {
     DatabaseLocked,
     DatabaseUnreachable,
     Parked,
+    /// Another worker executes it.
+    LeaseHeld,
     /// The node or the database says no; the detail tells the remedy.
     Refused,
 }
@@ -201,8 +203,16 @@ impl Board {
         );
     }
 
+    /// Another worker executes it; the log tells of all of these at once.
+    pub(super) fn held_elsewhere(&self, index: usize, holder: &str) {
+        let lane = &mut self.lanes()[index];
+        lane.shown.last_error = Some(format!("lease held by {holder}"));
+        lane.change(State::Waiting, Some(Cause::LeaseHeld));
+    }
+
     pub(super) fn ended(&self) {
-        for lane in self.lanes().iter_mut().filter(|lane| lane.shown.state != State::Stopped) {
+        let goes_on = |lane: &Lane| lane.shown.state == State::Stopped || lane.shown.cause == Some(Cause::LeaseHeld);
+        for lane in self.lanes().iter_mut().filter(|lane| !goes_on(lane)) {
             lane.change(State::Ended, None);
         }
     }
@@ -304,6 +314,7 @@ impl fmt::Display for Cause {
             Self::DatabaseLocked => "database locked",
             Self::DatabaseUnreachable => "database unreachable",
             Self::Parked => "parked",
+            Self::LeaseHeld => "lease held by another worker",
             Self::Refused => "refused",
         })
     }

@@ -7,9 +7,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Cause};
+use super::duty::Duty;
 use super::lane::Sender;
 use super::pages::{Pages, Standing};
-use super::room::{Room, Ticket};
+use super::room::Ticket;
 use super::{Config, Stopped};
 use crate::backoff::Backoff;
 use crate::chain::{ChainId, RawEvent, SeqNo, Version};
@@ -29,6 +30,7 @@ pub(super) struct Feed<S> {
     board: Arc<Board>,
     config: Config,
     chain_id: Option<ChainId>,
+    epoch: Option<i64>,
     /// The next event to read.
     next: SeqNo,
     /// How many events the stream had when that was last asked.
@@ -56,28 +58,18 @@ enum End {
 type Step = Result<(), End>;
 
 impl<S: Subject> Feed<S> {
-    #[expect(clippy::too_many_arguments, reason = "the parts of one observer, put together once")]
-    pub fn new(
-        index: usize,
-        stream: Arc<Stream>,
-        subject: S,
-        checkpoint: &Checkpoint,
-        chain_id: Option<ChainId>,
-        config: &Config,
-        lane: Sender,
-        room: Arc<Room>,
-        board: Arc<Board>,
-    ) -> Self {
-        let subject = Arc::new(subject);
+    /// Reads on from `checkpoint`, under the lease of that epoch.
+    pub fn new(duty: &Duty<S>, checkpoint: &Checkpoint, epoch: Option<i64>) -> Self {
         Self {
-            index,
-            stream,
-            pages: Pages::new(index, Arc::clone(&subject), room),
-            subject,
-            lane,
-            board,
-            config: config.clone(),
-            chain_id,
+            index: duty.index,
+            stream: Arc::clone(&duty.stream),
+            pages: Pages::new(duty.index, Arc::clone(&duty.subject), Arc::clone(&duty.room)),
+            subject: Arc::clone(&duty.subject),
+            lane: duty.lane.clone(),
+            board: Arc::clone(&duty.board),
+            config: duty.config.clone(),
+            chain_id: checkpoint.chain_id.or(duty.chain_id),
+            epoch,
             next: checkpoint.next,
             known: SeqNo::ZERO,
             version: checkpoint.executed_version,
@@ -198,7 +190,7 @@ impl<S: Subject> Feed<S> {
         }
         let chain_id = page.ledger.chain_id;
         self.chain_id = chain_id.or(self.chain_id);
-        self.lane.send(Slice { stream: Arc::clone(&self.stream), chain_id, events }, ticket);
+        self.lane.send(Slice { stream: Arc::clone(&self.stream), chain_id, epoch: self.epoch, events }, ticket);
     }
 
     fn decode(&mut self, raw: RawEvent) -> Executed {

@@ -23,6 +23,10 @@ pub(super) struct Position {
 
 /// What feeds tell the writer.
 pub(super) enum Message {
+    /// This worker executes the stream from here on, under the lease of that epoch, if there are leases.
+    Open(SeqNo, Option<i64>),
+    /// It no longer does.
+    Close,
     /// Events to commit, and their room; more are coming at once.
     Slice(Slice, Ticket),
     /// Nothing is coming for now: others need not wait for this lane.
@@ -30,6 +34,7 @@ pub(super) enum Message {
 }
 
 /// A feed's end.
+#[derive(Clone)]
 pub(super) struct Sender {
     pub index: usize,
     pub messages: mpsc::UnboundedSender<(usize, Message)>,
@@ -42,6 +47,9 @@ pub(super) struct Lane {
     pub position: watch::Sender<Position>,
     /// Whether more is coming at once.
     pub busy: bool,
+    /// Whether this worker executes the stream.
+    is_open: bool,
+    epoch: Option<i64>,
     expected: SeqNo,
     chain_id: Option<ChainId>,
     events: VecDeque<Executed>,
@@ -50,6 +58,16 @@ pub(super) struct Lane {
 }
 
 impl Sender {
+    /// This worker executes the stream from `next` on.
+    pub fn open(&self, next: SeqNo, epoch: Option<i64>) {
+        let _ = self.messages.send((self.index, Message::Open(next, epoch)));
+    }
+
+    /// Nothing that waits here is to be committed any more.
+    pub fn close(&self) {
+        let _ = self.messages.send((self.index, Message::Close));
+    }
+
     /// Sends `slice`, with the room that it takes.
     pub fn send(&self, slice: Slice, ticket: Ticket) {
         // Never closed while a feed lives but at the end of the program.
@@ -67,7 +85,9 @@ impl Lane {
         Self {
             stream: Arc::clone(stream),
             position: watch::channel(Position { next, ..Position::default() }).0,
-            busy: true,
+            busy: false,
+            is_open: false,
+            epoch: None,
             expected: next,
             chain_id: None,
             events: VecDeque::new(),
@@ -81,11 +101,19 @@ impl Lane {
 
     pub fn receive(&mut self, message: Message) {
         match message {
+            Message::Open(next, epoch) => {
+                self.close();
+                (self.is_open, self.epoch, self.busy) = (true, epoch, true);
+                // Another worker may have been there meanwhile.
+                self.expected = next;
+                self.settle(next);
+            }
+            Message::Close => self.close(),
             Message::Idle => self.busy = false,
             Message::Slice(slice, ticket) => {
                 // A feed may not know yet that another worker was faster, or that the writer gave up here. What is dropped
                 // must give its room back at once: nothing will be committed that would.
-                if self.has_failed() || slice.end() <= self.expected {
+                if self.has_failed() || !self.is_open || slice.epoch != self.epoch || slice.end() <= self.expected {
                     self.busy = false;
                     return;
                 }
@@ -119,7 +147,8 @@ impl Lane {
         for (_, ticket) in self.tickets.iter_mut().take_while(|(end, _)| rest.is_none_or(|rest| *end <= rest)) {
             ticket.taken();
         }
-        (!events.is_empty()).then(|| Slice { stream: Arc::clone(&self.stream), chain_id: self.chain_id, events })
+        let Self { stream, chain_id, epoch, .. } = self;
+        (!events.is_empty()).then(|| Slice { stream: Arc::clone(stream), chain_id: *chain_id, epoch: *epoch, events })
     }
 
     /// Everything before `next` is committed.
@@ -138,11 +167,22 @@ impl Lane {
         self.position.send_modify(|position| position.elsewhere = Some(checkpoint));
     }
 
-    /// Nothing more will be committed here.
-    pub fn fail(&mut self, reason: String) {
-        self.busy = false;
+    /// The lease of that epoch has gone to another worker.
+    pub fn lost(&mut self, epoch: Option<i64>) {
+        if self.epoch == epoch {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        (self.is_open, self.busy) = (false, false);
         self.events.clear();
         self.tickets.clear();
+    }
+
+    /// Nothing more will be committed here.
+    pub fn fail(&mut self, reason: String) {
+        self.close();
         self.position.send_modify(|position| position.failed = Some(reason));
     }
 
@@ -172,7 +212,7 @@ mod tests {
             };
             Executed { meaning: stream.entry(&raw), raw }
         };
-        Slice { stream: Arc::clone(stream), chain_id: None, events: seq_nos.map(event).collect() }
+        Slice { stream: Arc::clone(stream), chain_id: None, epoch: Some(1), events: seq_nos.map(event).collect() }
     }
 
     /// Whatever a lane takes or drops, a feed that is behind another worker gets its room back.
@@ -186,7 +226,7 @@ mod tests {
         room.withdraw(0);
         // More than half of it, so that two are too many, but for one that nothing is waiting of.
         let ticket = || room.ticket(0, Version::default(), BYTES / 2 + 1);
-        lane.settle(SeqNo::new(1_000).unwrap());
+        lane.receive(Message::Open(SeqNo::new(1_000).unwrap(), Some(1)));
         for start in (0..1_000).step_by(50) {
             sender.send(slice(stream, start..start + 50), ticket().unwrap());
             lane.receive(received.recv().await.unwrap().1);

@@ -1,13 +1,15 @@
 //! The loop over subject, market and state.
 //!
-//! Each observer has a [`feed`] that reads [`pages`], several at once while it is behind, within the [`room`] that all feeds
+//! Which observers this worker executes say the leases that it keeps ([`lease`]). While it has one it is on [`duty`]: a [`feed`] reads [`pages`], several at once while it is behind, within the [`room`] that all feeds
 //! share, checks and decodes them. One [`writer`] takes what all feeds have ready, in ledger order where they are far
 //! behind, and commits it. What is going on stands on the [`board`], from which the [`reporter`] tells `observer_status`, and
 //! [`progress`] people.
 
 mod board;
+mod duty;
 mod feed;
 mod lane;
+mod lease;
 mod pages;
 mod progress;
 mod reporter;
@@ -28,7 +30,8 @@ use crate::chain::ChainId;
 use crate::market::{Markets, Stream};
 use crate::state::{Checkpoint, Store, StoreError, Trouble};
 use crate::subject::Subject;
-use feed::Feed;
+use duty::Duty;
+use lease::Leasing;
 use room::Room;
 use writer::Writer;
 
@@ -41,7 +44,9 @@ pub struct Config {
     pub max_parked: u64,
     /// Whether to end once all observers are caught up.
     pub until_caught_up: bool,
-    /// This worker's name in `observer_status`.
+    /// How long an observer stays with a worker that no longer says that it lives. `None`: no leases, compare-and-set alone.
+    pub lease: Option<Duration>,
+    /// This worker's name, which no other has.
     pub worker: String,
 }
 
@@ -75,30 +80,36 @@ pub async fn run<S: Subject>(
     let reporter = reporter::run(store.clone(), Arc::clone(&board), config.worker.clone(), told.clone());
     let reporter = tokio::spawn(reporter);
     let progress = tokio::spawn(progress::run(Arc::clone(&board), told.clone()));
+    let leases = Leasing::start(&config, &store, &board, &markets);
     let room = Room::new(checkpoints.len());
-    let mut writer = Writer::new(store, Arc::clone(&markets), Arc::clone(&room), Arc::clone(&board), cancel.clone());
-    let mut feeds = JoinSet::new();
+    let mut writer =
+        Writer::new(store.clone(), Arc::clone(&markets), Arc::clone(&room), Arc::clone(&board), cancel.clone());
+    let mut duties = JoinSet::new();
     for (index, (stream, checkpoint)) in markets.streams().zip(checkpoints).enumerate() {
-        let lane = writer.lane(stream, checkpoint.next);
         board.executed(index, checkpoint.next, None);
-        let feed = Feed::new(
+        let duty = Duty {
             index,
-            Arc::clone(stream),
-            subject(stream),
-            &checkpoint,
+            stream: Arc::clone(stream),
+            subject: Arc::new(subject(stream)),
+            store: store.clone(),
+            lane: writer.lane(stream, checkpoint.next),
+            lease: leases.of[index].clone(),
+            config: config.clone(),
             chain_id,
-            &config,
-            lane,
-            Arc::clone(&room),
-            Arc::clone(&board),
-        );
-        feeds.spawn(feed.run(cancel.clone()));
+            room: Arc::clone(&room),
+            board: Arc::clone(&board),
+        };
+        duties.spawn(duty.run(cancel.clone()));
     }
     let writing = writer.start().map_err(|error| StoreError::Refused(format!("the writer cannot start: {error}")))?;
     let mut stopped = vec![];
-    while let Some(ended) = feeds.join_next().await {
+    while let Some(ended) = duties.join_next().await {
         match ended {
-            Ok(ended) => stopped.extend(ended),
+            Ok(ended) => {
+                // Another worker may have a node that can.
+                ended.iter().for_each(|one: &Stopped| leases.unwanted(&one.observer));
+                stopped.extend(ended);
+            }
             Err(panic) => stopped.push(Stopped {
                 observer: "(unknown)".to_owned(),
                 reason: format!("broke down, which is a bug: {panic}"),
@@ -113,7 +124,7 @@ pub async fn run<S: Subject>(
     }
     board.ended();
     told.cancel();
-    let _ = tokio::join!(reporter, progress);
+    let _ = tokio::join!(reporter, progress, leases.end());
     Ok(stopped)
 }
 

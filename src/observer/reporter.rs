@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::board::{Board, Snapshot};
+use super::board::{Board, Cause, Snapshot};
 use super::speed::Speed;
 use crate::chain::SeqNo;
 use crate::state::{ObserverReport, Store};
@@ -54,5 +54,6 @@ fn reports(snapshots: &[Snapshot], speed: &mut Speed, worker: &str) -> Vec<Obser
         worker: worker.to_owned(),
         since: observer.since,
     };
-    snapshots.iter().map(report).collect()
+    // Whoever holds the lease tells.
+    snapshots.iter().filter(|observer| observer.cause != Some(Cause::LeaseHeld)).map(report).collect()
 }

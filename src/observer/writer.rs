@@ -365,6 +365,15 @@ impl Writer {
             let observer = &slice.stream.observer;
             let checkpoint = self.store.checkpoint(observer).await?;
             let next = checkpoint.next;
+            // What was read under a lease that is gone is nobody's any more, whatever came before it.
+            if slice.epoch.is_some_and(|epoch| epoch != checkpoint.lease_epoch) {
+                tracing::info!("the lease of {observer} has gone to another worker");
+                self.settle(slice, next);
+                if let Some(index) = self.index(slice) {
+                    self.lanes[index].lost(slice.epoch);
+                }
+                continue;
+            }
             if next < slice.start() {
                 return Err(StoreError::Refused(format!(
                     "the checkpoint of {observer} went back from {} to {next}: was the database restored? Start the worker again",

@@ -1,9 +1,11 @@
 //! The one transaction: events, rows and checkpoints together, or nothing.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait};
+use tokio::sync::OwnedMutexGuard;
 
 use super::entities::{checkpoints, commits};
 use super::value::{now, stored};
@@ -19,6 +21,8 @@ pub struct Slice {
     pub stream: Arc<Stream>,
     /// The chain they come from, where the node told.
     pub chain_id: Option<ChainId>,
+    /// The epoch of the lease under which they were read; `None` without leases.
+    pub epoch: Option<i64>,
     /// The events, by ascending seq no.
     pub events: Vec<Executed>,
 }
@@ -55,6 +59,36 @@ impl Slice {
     }
 }
 
+/// A transaction that writes, and this process's turn to do so.
+pub(super) struct Writing {
+    transaction: DatabaseTransaction,
+    turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Deref for Writing {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.transaction
+    }
+}
+
+impl Writing {
+    /// Commits if all went well.
+    pub async fn end<T>(self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        let ended = match done {
+            Ok(done) => self.transaction.commit().await.map(|()| done).map_err(StoreError::from),
+            Err(error) => {
+                // After a deadlock the server has already rolled back; what counts is that nobody uses it again.
+                let _ = self.transaction.rollback().await;
+                Err(error)
+            }
+        };
+        drop(self.turn);
+        ended
+    }
+}
+
 /// The one row of `commits`.
 pub(super) const THE_ROW: i32 = 1;
 
@@ -63,7 +97,7 @@ impl Store {
     /// error nothing has happened, but for a lost connection at the very end: then the checkpoints decide
     /// ([`Store::checkpoint`]).
     pub async fn execute(&self, plan: Plan) -> Result<Committed, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.begin_on(&self.commits).await?;
         let executed = async {
             self.count_up(&transaction, Some(plan.before())).await?;
             self.carry_out(&transaction, plan).await
@@ -74,43 +108,30 @@ impl Store {
 
     /// Executes slices of different streams in one transaction that is planned inside, where nobody else can write.
     pub async fn commit(&self, markets: &Markets, slices: &[Slice]) -> Result<Committed, StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.begin_on(&self.commits).await?;
         let executed = async {
             self.count_up(&transaction, None).await?;
-            let plan = self.plan_alone(&transaction, markets, slices.into()).await?;
+            let plan = self.plan_alone(&*transaction, markets, slices.into()).await?;
             self.carry_out(&transaction, plan).await
         };
         let executed = executed.await;
         self.end(transaction, executed).await
     }
 
-    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
-        Ok(self.commits.begin_with_options(self.to_write()).await?)
+    pub(super) async fn begin_on(&self, db: &DatabaseConnection) -> Result<Writing, StoreError> {
+        let turn = self.turn().await;
+        Ok(Writing { transaction: db.begin_with_options(self.to_write()).await?, turn })
     }
 
-    /// Commits if all went well.
-    pub(super) async fn end<T>(
-        &self,
-        transaction: DatabaseTransaction,
-        done: Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        match done {
-            Ok(done) => {
-                transaction.commit().await?;
-                if let Some(recorder) = &self.recorder {
-                    recorder.committed();
-                }
-                Ok(done)
-            }
-            Err(error) => {
-                // After a deadlock the server has already rolled back; what counts is that nobody uses it again.
-                let _ = transaction.rollback().await;
-                if let Some(recorder) = &self.recorder {
-                    recorder.abandoned();
-                }
-                Err(error)
-            }
+    /// Commits if all went well, and tells the recorder.
+    pub(super) async fn end<T>(&self, writing: Writing, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        let ended = writing.end(done).await;
+        match (&self.recorder, &ended) {
+            (Some(recorder), Ok(_)) => recorder.committed(),
+            (Some(recorder), Err(_)) => recorder.abandoned(),
+            (None, _) => {}
         }
+        ended
     }
 
     /// Every transaction that writes what folding and importing own does this first: the lock on that row makes them follow
@@ -146,7 +167,7 @@ impl Store {
         Ok(Committed { events: plan.slices.iter().map(|slice| slice.events.len()).sum(), refolded: plan.refolded })
     }
 
-    /// Compare-and-set.
+    /// Compare-and-set, of the position and of the lease's epoch.
     async fn move_checkpoint(
         &self,
         transaction: &DatabaseTransaction,
@@ -163,6 +184,9 @@ impl Store {
             .value(checkpoints::Column::UpdatedAt, stored(self.backend, now.into()))
             .and_where(Expr::col(checkpoints::Column::Observer).eq(&*slice.stream.observer))
             .and_where(Expr::col(checkpoints::Column::ExecutedSeqNo).eq(slice.start().executed()));
+        if let Some(epoch) = slice.epoch {
+            update.and_where(Expr::col(checkpoints::Column::LeaseEpoch).eq(epoch));
+        }
         if let Some(chain) = slice.chain_id {
             update.value(checkpoints::Column::ChainId, i32::from(chain));
         }

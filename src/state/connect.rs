@@ -17,6 +17,9 @@ use super::{DatabaseUrl, Store, StoreError};
 const STATEMENTS: usize = 256;
 /// For status and a query or two, beside the one for commits.
 const CONNECTIONS: u32 = 3;
+/// After 3 s the server itself ends a transaction whose worker hangs, as its locks hold everybody up.
+const HUNG_ON_MARIADB: &str = "SET SESSION idle_transaction_timeout = 3, net_read_timeout = 3";
+const HUNG_ON_POSTGRES: &str = "SET SESSION idle_in_transaction_session_timeout = '3s'";
 
 impl Store {
     /// Connects to the database. Nothing is written.
@@ -57,7 +60,12 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
                     // Without STRICT a server cuts what does not fit, in silence. A deadlock is found at once; whoever
                     // waits for a lock longer than this waits for somebody who hangs.
                     let strict = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), SESSION innodb_lock_wait_timeout = 10";
-                    connection.execute(strict).await.map(|_| ())
+                    connection.execute(strict).await?;
+                    // MySQL has nothing of the kind, and would close any connection that rests for so long.
+                    if connection.execute(HUNG_ON_MARIADB).await.is_err() {
+                        connection.execute("SET SESSION wait_timeout = 60").await?;
+                    }
+                    Ok(())
                 })
             })
         });
@@ -65,7 +73,8 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
         pool.after_connect(|connection, _| {
             Box::pin(async move {
                 let isolation = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
-                connection.execute(isolation).await.map(|_| ())
+                connection.execute(isolation).await?;
+                connection.execute(HUNG_ON_POSTGRES).await.map(|_| ())
             })
         })
     });

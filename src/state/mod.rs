@@ -8,11 +8,13 @@ pub mod convert;
 pub mod entities;
 mod error;
 mod import;
+mod lease;
 mod load;
 mod migrate;
 mod plan;
 mod progress;
 mod query;
+mod share;
 mod url;
 mod value;
 mod write;
@@ -20,6 +22,7 @@ mod write;
 pub use commit::{Committed, Executed, Slice};
 pub use error::{StoreError, Trouble};
 pub use import::{Effects, Import, Imported, ImportedCollection, ImportedToken};
+pub use lease::Leases;
 pub use migrate::Migration;
 pub use plan::{After, Plan};
 pub use progress::{Checkpoint, ObserverReport};
@@ -31,6 +34,7 @@ pub use write::Recorder;
 use std::sync::Arc;
 
 use sea_orm::{DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// A connected database.
 #[derive(Clone)]
@@ -42,6 +46,9 @@ pub struct Store {
     reads: DatabaseConnection,
     backend: DbBackend,
     recorder: Option<Arc<dyn Recorder>>,
+    /// Whose turn it is to write on `SQLite`, which has one writer at a time and lets whoever asks again first have it: a lease
+    /// would not be renewed beside commits that follow one another.
+    turns: Option<Arc<Mutex<()>>>,
 }
 
 impl Store {
@@ -81,8 +88,17 @@ impl Store {
         }
     }
 
+    /// Waits for this process's turn to write.
+    async fn turn(&self) -> Option<OwnedMutexGuard<()>> {
+        match &self.turns {
+            Some(turns) => Some(Arc::clone(turns).lock_owned().await),
+            None => None,
+        }
+    }
+
     fn new(db: DatabaseConnection, commits: DatabaseConnection, reads: DatabaseConnection) -> Self {
         let backend = db.get_database_backend();
-        Self { db, commits, reads, backend, recorder: None }
+        let turns = (backend == DbBackend::Sqlite).then(Arc::default);
+        Self { db, commits, reads, backend, recorder: None, turns }
     }
 }

@@ -23,6 +23,8 @@ pub struct Checkpoint {
     pub executed_version: Option<Version>,
     /// How many of the last executed events are parked, without one between them that is not.
     pub parked_in_a_row: u64,
+    /// How often its lease has been given to another worker.
+    pub lease_epoch: i64,
 }
 
 /// What a worker tells about one of its observers.
@@ -66,6 +68,9 @@ impl Store {
             scanned_version: None,
             events_total: 0,
             updated_at: now(),
+            lease_holder: None,
+            lease_epoch: 0,
+            lease_expires_at: None,
         };
         let rows = markets.streams().map(checkpoint).collect();
         self.upsert::<checkpoints::Entity>(rows, &[checkpoints::Column::Observer]).await
@@ -77,6 +82,7 @@ impl Store {
         E: EntityTrait,
         E::Model: IntoActiveModel<E::ActiveModel>,
     {
+        let _turn = self.turn().await;
         self.db.execute_raw(write::upsert::<E>(self.backend, rows, update)?).await?;
         Ok(())
     }
@@ -93,6 +99,7 @@ impl Store {
             next: SeqNo::after_executed(row.executed_seq_no),
             executed_version: row.executed_version.map(Version::from_column),
             parked_in_a_row: self.parked_in_a_row(observer, row.executed_seq_no).await?,
+            lease_epoch: row.lease_epoch,
         })
     }
 

@@ -51,6 +51,12 @@ impl TestDatabase {
         execute(&self.db, sql).await;
     }
 
+    /// Whether a statement could be run.
+    pub async fn try_execute(&self, sql: &str) -> bool {
+        let statement = Statement::from_string(self.db.get_database_backend(), sql);
+        self.db.execute_raw(statement).await.is_ok()
+    }
+
     /// The one number that a query gives; `None` if it cannot be asked, or gives none.
     pub async fn number(&self, sql: &str) -> Option<i64> {
         let statement = Statement::from_string(self.db.get_database_backend(), sql);

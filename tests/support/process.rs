@@ -52,10 +52,10 @@ impl Setup {
         setup.set("API_LISTEN", "off").set("LOG_DIR", &logs)
     }
 
-    /// The same for a database and a node, quick to poll.
+    /// The same for a database and a node, quick to poll and to take over.
     pub fn of(database_url: &str, node_url: &str) -> Self {
         let setup = Self::new().set("DATABASE_URL", database_url).set("NODE_URL", node_url);
-        setup.set("POLL_INTERVAL", "50ms")
+        setup.set("POLL_INTERVAL", "50ms").set("LEASE", "500ms")
     }
 
     /// `event-worker NAME` instead.
@@ -138,9 +138,14 @@ impl Worker {
 
     /// SIGTERM.
     pub async fn terminate(&self) {
+        self.signal("TERM").await;
+    }
+
+    /// The signal of that name.
+    pub async fn signal(&self, name: &str) {
         let pid = self.child.id().expect("the process has not ended").to_string();
-        let kill = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-        assert!(kill.success(), "kill -TERM {pid}");
+        let kill = Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap();
+        assert!(kill.success(), "kill -{name} {pid}");
     }
 
     /// SIGKILL, and waits until it is gone.

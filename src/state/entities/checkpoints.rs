@@ -16,6 +16,9 @@ pub struct Model {
     pub scanned_version: Option<i64>,
     pub events_total: i64,
     pub updated_at: Timestamp,
+    pub lease_holder: Option<String>,
+    pub lease_epoch: i64,
+    pub lease_expires_at: Option<Timestamp>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

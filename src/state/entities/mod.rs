@@ -12,3 +12,4 @@ pub mod observer_status;
 pub mod offers;
 pub mod orders;
 pub mod tokens;
+pub mod workers;

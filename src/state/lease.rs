@@ -1,0 +1,242 @@
+//! Which worker executes an observer.
+//!
+//! A lease is three columns of a checkpoint: who holds it, until when by the database's clock, and an epoch that is counted
+//! up with each new holder. A commit names the epoch under which its events were read, so that a worker which has slept
+//! past its lease writes nothing any more. Nothing else depends on leases: without any, checkpoints still move by
+//! compare-and-set alone, and two workers only waste work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryOrder, QuerySelect, StatementBuilder};
+
+use super::commit::{THE_ROW, Writing};
+use super::entities::{checkpoints, commits, workers};
+use super::share::shares;
+use super::{Store, StoreError};
+
+/// Who holds which leases, as one worker found them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leases {
+    /// Those of this worker, with their epochs.
+    pub mine: BTreeMap<String, i64>,
+    /// Those of others, with the names of their holders.
+    pub others: BTreeMap<String, String>,
+}
+
+/// A checkpoint's lease.
+struct Lease {
+    holder: Option<String>,
+    epoch: i64,
+    is_live: bool,
+}
+
+/// A row of `workers`.
+struct Worker {
+    slot: i32,
+    name: String,
+    wants: BTreeSet<String>,
+    is_live: bool,
+}
+
+impl Store {
+    /// Tells that `worker` lives and would execute the observers `wants`, renews what it holds for another `length`, gives up
+    /// what is another's share, and takes what is free of its own. To be repeated several times within `length`.
+    pub async fn lease(&self, worker: &str, wants: &BTreeSet<String>, length: Duration) -> Result<Leases, StoreError> {
+        let writing = self.begin_leasing().await?;
+        let done = self.go_round(&*writing, worker, wants, length).await;
+        writing.end(done).await
+    }
+
+    /// Gives up everything that `worker` holds, and its place among the workers.
+    pub async fn release(&self, worker: &str) -> Result<(), StoreError> {
+        let writing = self.begin_leasing().await?;
+        let done = async {
+            let mut update = Query::update();
+            update
+                .table(checkpoints::Entity)
+                .value(checkpoints::Column::LeaseHolder, None::<String>)
+                .value(checkpoints::Column::LeaseExpiresAt, self.time_in(Duration::ZERO))
+                .and_where(Expr::col(checkpoints::Column::LeaseHolder).eq(worker));
+            self.change(&*writing, &update).await?;
+            let mut update = Query::update();
+            update
+                .table(workers::Entity)
+                .value(workers::Column::ExpiresAt, self.time_in(Duration::ZERO))
+                .and_where(Expr::col(workers::Column::Worker).eq(worker));
+            self.change(&*writing, &update).await
+        };
+        let done = done.await;
+        writing.end(done).await
+    }
+
+    /// Behind the lock that every commit takes first: whoever reads leases there reads the truth, and locks of checkpoints
+    /// are never taken in another order than a commit does.
+    async fn begin_leasing(&self) -> Result<Writing, StoreError> {
+        let writing = self.begin_on(&self.db).await?;
+        match commits::Entity::find_by_id(THE_ROW).lock_exclusive().one(&*writing).await? {
+            Some(_) => Ok(writing),
+            None => Err(StoreError::no_number()),
+        }
+    }
+
+    async fn go_round(
+        &self,
+        db: &impl ConnectionTrait,
+        worker: &str,
+        wants: &BTreeSet<String>,
+        length: Duration,
+    ) -> Result<Leases, StoreError> {
+        let mut workers = self.workers(db).await?;
+        self.show_up(db, &workers, worker, wants, length).await?;
+        workers.retain(|other| other.is_live && other.name != worker);
+        let leases = self.leases(db).await?;
+        let holder = |lease: &Lease| lease.holder.clone().filter(|_| lease.is_live);
+        let holders: BTreeMap<_, _> =
+            leases.iter().map(|(observer, lease)| (observer.clone(), holder(lease))).collect();
+        let share = shares(
+            &holders.iter().map(|(observer, holder)| (&**observer, holder.as_deref())).collect(),
+            &workers
+                .iter()
+                .map(|other| (&*other.name, &other.wants))
+                .chain([(worker, wants)])
+                .map(|(name, wants)| (name, wants.iter().map(|observer| &**observer).collect()))
+                .collect(),
+        );
+        let share = share.get(worker).cloned().unwrap_or_default();
+        // An expired one that nobody has taken is as good as before: its epoch tells.
+        let is_mine = |lease: &Lease| lease.holder.as_deref() == Some(worker);
+        let of = |which: &dyn Fn(&str, &Lease) -> bool| -> Vec<String> {
+            leases
+                .iter()
+                .filter(|(observer, lease)| which(observer, lease))
+                .map(|(observer, _)| observer.clone())
+                .collect()
+        };
+        let kept = of(&|observer, lease| is_mine(lease) && share.contains(observer));
+        let given = of(&|observer, lease| is_mine(lease) && !share.contains(observer));
+        let taken = of(&|observer, lease| !is_mine(lease) && !lease.is_live && share.contains(observer));
+        self.hand(db, &given, None, Duration::ZERO, false).await?;
+        self.hand(db, &kept, Some(worker), length, false).await?;
+        self.hand(db, &taken, Some(worker), length, true).await?;
+        let epoch = |observer: &String, more| leases.get(observer).map_or(0, |lease| lease.epoch) + more;
+        let mine = kept.iter().map(|observer| (observer.clone(), epoch(observer, 0)));
+        let mine: BTreeMap<_, _> =
+            mine.chain(taken.iter().map(|observer| (observer.clone(), epoch(observer, 1)))).collect();
+        let others = holders.into_iter().filter_map(|(observer, holder)| Some((observer, holder?)));
+        let others = others.filter(|(_, holder)| holder != worker).collect();
+        Ok(Leases { mine, others })
+    }
+
+    /// Writes the row of `worker`: its own, else that of one that is gone, else a new one.
+    async fn show_up(
+        &self,
+        db: &impl ConnectionTrait,
+        workers: &[Worker],
+        worker: &str,
+        wants: &BTreeSet<String>,
+        length: Duration,
+    ) -> Result<(), StoreError> {
+        let own = workers.iter().find(|other| other.name == worker);
+        let free = own.or_else(|| workers.iter().find(|other| !other.is_live));
+        let wants = wants.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        if let Some(row) = free {
+            let mut update = Query::update();
+            update
+                .table(workers::Entity)
+                .value(workers::Column::Worker, worker)
+                .value(workers::Column::Wants, wants)
+                .value(workers::Column::ExpiresAt, self.time_in(length))
+                .and_where(Expr::col(workers::Column::Slot).eq(row.slot));
+            return self.change(db, &update).await;
+        }
+        let slot = workers.iter().map(|other| other.slot + 1).max().unwrap_or_default();
+        let mut insert = Query::insert();
+        insert
+            .into_table(workers::Entity)
+            .columns([
+                workers::Column::Slot,
+                workers::Column::Worker,
+                workers::Column::Wants,
+                workers::Column::ExpiresAt,
+            ])
+            .values_panic([slot.into(), worker.into(), wants.into(), self.time_in(length)]);
+        self.change(db, &insert).await
+    }
+
+    async fn workers(&self, db: &impl ConnectionTrait) -> Result<Vec<Worker>, StoreError> {
+        let rows: Vec<(i32, String, String, String)> = workers::Entity::find()
+            .select_only()
+            .columns([workers::Column::Slot, workers::Column::Worker, workers::Column::Wants])
+            .expr_as(self.is_live("expires_at"), "live")
+            .order_by_asc(workers::Column::Slot)
+            .into_tuple()
+            .all(db)
+            .await?;
+        let worker = |(slot, name, wants, live): (_, _, String, String)| Worker {
+            slot,
+            name,
+            wants: wants.split_whitespace().map(str::to_owned).collect(),
+            is_live: live == "yes",
+        };
+        Ok(rows.into_iter().map(worker).collect())
+    }
+
+    async fn leases(&self, db: &impl ConnectionTrait) -> Result<BTreeMap<String, Lease>, StoreError> {
+        let rows: Vec<(String, Option<String>, i64, String)> = checkpoints::Entity::find()
+            .select_only()
+            .columns([checkpoints::Column::Observer, checkpoints::Column::LeaseHolder, checkpoints::Column::LeaseEpoch])
+            .expr_as(self.is_live("lease_expires_at"), "live")
+            .into_tuple()
+            .all(db)
+            .await?;
+        let lease = |(observer, holder, epoch, live): (_, _, _, String)| {
+            (observer, Lease { holder, epoch, is_live: live == "yes" })
+        };
+        Ok(rows.into_iter().map(lease).collect())
+    }
+
+    /// Writes who holds `observers` from now on.
+    async fn hand(
+        &self,
+        db: &impl ConnectionTrait,
+        observers: &[String],
+        holder: Option<&str>,
+        length: Duration,
+        is_new: bool,
+    ) -> Result<(), StoreError> {
+        if observers.is_empty() {
+            return Ok(());
+        }
+        let mut update = Query::update();
+        update
+            .table(checkpoints::Entity)
+            .value(checkpoints::Column::LeaseHolder, holder.map(str::to_owned))
+            .value(checkpoints::Column::LeaseExpiresAt, self.time_in(length))
+            .value(checkpoints::Column::LeaseEpoch, Expr::col(checkpoints::Column::LeaseEpoch).add(i64::from(is_new)))
+            .and_where(Expr::col(checkpoints::Column::Observer).is_in(observers));
+        self.change(db, &update).await
+    }
+
+    async fn change(&self, db: &impl ConnectionTrait, change: &impl StatementBuilder) -> Result<(), StoreError> {
+        db.execute_raw(self.backend.build(change)).await?;
+        Ok(())
+    }
+
+    /// Whether that time has not come, by the database's clock: `yes` or `no`, as each database has its own truth values.
+    fn is_live(&self, column: &'static str) -> SimpleExpr {
+        let later = Expr::col(column).gt(self.time_in(Duration::ZERO));
+        Expr::case(later, "yes").finally("no").into()
+    }
+
+    /// The database's clock so much later, as its columns have times.
+    fn time_in(&self, later: Duration) -> SimpleExpr {
+        let seconds = later.as_secs_f64();
+        Expr::cust(match self.backend {
+            DbBackend::MySql => format!("UTC_TIMESTAMP(6) + INTERVAL {} MICROSECOND", later.as_micros()),
+            DbBackend::Postgres => format!("clock_timestamp() + interval '{seconds:.3} seconds'"),
+            _ => format!("strftime('%Y-%m-%d %H:%M:%f', 'now', '+{seconds:.3} seconds') || '000'"),
+        })
+    }
+}
