@@ -4,6 +4,7 @@ mod collection_import;
 mod demo;
 mod list;
 mod migrate;
+mod rebuild;
 mod run;
 mod simulate;
 mod status;
@@ -46,6 +47,8 @@ enum Command {
     CollectionImport(collection_import::Args),
     /// Schema migrations
     Migrate(migrate::Args),
+    /// All rows anew from the stored events, beside running workers and readers; needs no node
+    Rebuild(rebuild::Args),
     /// How far each observer is, and what it waits for
     Status(status::Args),
     /// Rows for people, or for scripts with --json
@@ -114,7 +117,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
         }
     };
     let runtime = match cli.command {
-        Command::Run(_) | Command::Demo(_) => worker_runtime()?,
+        Command::Run(_) | Command::Demo(_) | Command::Rebuild(_) => worker_runtime()?,
         _ => Runtime::new()?,
     };
     let outcome = runtime.block_on(async {
@@ -124,6 +127,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             Command::Simulate(args) => simulate::run(args, &cli.logs).await,
             Command::CollectionImport(args) => collection_import::run(args, &cli.logs).await,
             Command::Migrate(args) => migrate::run(args, &cli.logs).await,
+            Command::Rebuild(args) => rebuild::run(args, &cli.logs).await,
             Command::Status(args) => status::run(args, &cli.logs).await,
             Command::List(args) => list::run(args, &cli.logs).await,
         }

@@ -122,7 +122,7 @@ async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
 }
 
 /// One line for each reason, with the observers that had it.
-fn reasons(stopped: &[Stopped]) -> String {
+pub fn reasons(stopped: &[Stopped]) -> String {
     let mut reasons: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for one in stopped {
         reasons.entry(&one.reason).or_default().insert(&one.observer);
@@ -137,7 +137,7 @@ fn names(markets: &Markets) -> String {
 }
 
 /// Host, process and chance: tells workers on one database apart, in containers, too, where these may be alike.
-fn worker_name() -> String {
+pub fn worker_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "localhost" } else { host.trim() };
     format!("{host}:{}-{:04x}", std::process::id(), rand::random::<u16>())

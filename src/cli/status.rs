@@ -49,6 +49,7 @@ struct Line {
     since: Option<Timestamp>,
     reported: Option<Timestamp>,
     worker: Option<String>,
+    holder: Option<String>,
 }
 
 pub async fn run(args: Args, logs: &Logs) -> Outcome {
@@ -108,7 +109,8 @@ fn healthy(lines: &[Line]) -> Outcome {
     }
     // A market that is no longer in MARKETS has no worker, and needs none.
     let newest = lines.iter().max_by_key(|line| line.reported).and_then(|line| line.worker.as_deref());
-    let lines = lines.iter().filter(|line| line.worker.as_deref() == newest);
+    let matters = |line: &&Line| line.worker.as_deref() == newest || line.holder.is_some() || line.state == "stopped";
+    let lines = lines.iter().filter(matters);
     match lines.into_iter().find(|line| line.state == "stopped" || line.state == "no worker") {
         None => Ok(()),
         Some(line) => Err(Failure::Failed(format!(
@@ -130,14 +132,18 @@ impl Line {
         let counter = report.and_then(|report| report.counter).map(|counter| counter.max(executed + 1));
         let behind = counter.map(|counter| counter - executed - 1);
         let rate = live.map_or(0.0, |report| report.rate);
+        let holder = overview.holders.get(&checkpoint.observer).cloned();
+        // Nobody says how it gets on, and nobody else may take it yet.
+        let silent = holder.as_ref().filter(|_| live.is_none()).map(|holder| format!("lease held by {holder}"));
+        let nobody = if silent.is_some() { "waiting" } else { "no worker" };
         Self {
             observer: checkpoint.observer.clone(),
             executed,
             version: checkpoint.executed_version,
             counter,
             behind,
-            state: live.map_or("no worker".to_owned(), |report| report.state.clone()),
-            cause: live.and_then(|report| report.cause.clone()),
+            state: live.map_or(nobody.to_owned(), |report| report.state.clone()),
+            cause: live.map_or(silent, |report| report.cause.clone()),
             error: report.and_then(|report| report.last_error.clone()),
             rate,
             eta: behind.and_then(|behind| eta(behind, rate)),
@@ -147,6 +153,7 @@ impl Line {
             since: report.map(|report| if alive { report.since } else { report.updated_at }),
             reported: report.map(|report| report.updated_at),
             worker: report.map(|report| report.worker.clone()),
+            holder,
         }
     }
 
@@ -183,6 +190,7 @@ impl Line {
             "dead_letters": self.parked,
             "oldest_dead_letter": self.oldest_parked,
             "worker": self.worker,
+            "lease_holder": self.holder,
         })
     }
 }

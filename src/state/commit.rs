@@ -143,7 +143,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut update = Query::update();
         update
-            .table(commits::Entity)
+            .table(self.tables.of::<commits::Entity>())
             .value(commits::Column::Number, Expr::col(commits::Column::Number).add(1))
             .and_where(Expr::col(commits::Column::Id).eq(THE_ROW));
         if let Some(expected) = expected {
@@ -177,7 +177,7 @@ impl Store {
         let Some(last) = slice.events.last() else { return Ok(()) };
         let mut update = Query::update();
         update
-            .table(checkpoints::Entity)
+            .table(self.tables.of::<checkpoints::Entity>())
             .value(checkpoints::Column::ExecutedSeqNo, slice.end().executed())
             .value(checkpoints::Column::ExecutedVersion, last.raw.version.column())
             .value(checkpoints::Column::EventsTotal, slice.end().column())

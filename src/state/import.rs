@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::entities::{checkpoints, collections, imports, tokens};
 use super::load::chunks;
 use super::plan::all_but;
+use super::tables::Tables;
 use super::value::now;
 use super::write::Statements;
 use super::{Store, StoreError, convert};
@@ -113,7 +114,7 @@ impl Store {
         self.count_up(transaction, None).await?;
         let (tokens, collections) = plan(transaction, import).await?;
         let effects = Imported { collections: collections.effects, tokens: tokens.effects };
-        let mut writes = Statements::new(self.backend);
+        let mut writes = Statements::new(self.backend, Tables::Live);
         let owned = [
             tokens::Column::TokenId,
             tokens::Column::PropertyVersion,

@@ -49,6 +49,28 @@ impl Store {
         writing.end(done).await
     }
 
+    /// Takes all leases for `holder`, whoever has them: nothing that was read before is written any more.
+    pub async fn seize(&self, holder: &str, length: Duration) -> Result<(), StoreError> {
+        let writing = self.begin_leasing().await?;
+        let done = async {
+            let all: Vec<_> = self.leases(&*writing).await?.into_keys().collect();
+            self.hand(&*writing, &all, Some(holder), length, true).await
+        };
+        let done = done.await;
+        writing.end(done).await
+    }
+
+    /// Renews what `holder` has seized.
+    pub async fn keep(&self, holder: &str, length: Duration) -> Result<(), StoreError> {
+        let _turn = self.turn().await;
+        let mut update = Query::update();
+        update
+            .table(checkpoints::Entity)
+            .value(checkpoints::Column::LeaseExpiresAt, self.time_in(length))
+            .and_where(Expr::col(checkpoints::Column::LeaseHolder).eq(holder));
+        self.change(&self.db, &update).await
+    }
+
     /// Gives up everything that `worker` holds, and its place among the workers.
     pub async fn release(&self, worker: &str) -> Result<(), StoreError> {
         let writing = self.begin_leasing().await?;
@@ -69,6 +91,12 @@ impl Store {
         };
         let done = done.await;
         writing.end(done).await
+    }
+
+    /// The observers whose lease holds, each with its holder.
+    pub(super) async fn holders(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        let leases = self.leases(&self.db).await?.into_iter().filter(|(_, lease)| lease.is_live);
+        Ok(leases.filter_map(|(observer, lease)| Some((observer, lease.holder?))).collect())
     }
 
     /// Behind the lock that every commit takes first: whoever reads leases there reads the truth, and locks of checkpoints

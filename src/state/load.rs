@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, JoinType, QueryFilter, QuerySelect, RelationTrait,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, JoinType, QueryFilter, QuerySelect, RelationDef,
+    RelationTrait,
 };
 
 use super::entities::{activities, collections, events, offers, orders, tokens};
+use super::tables::Tables;
 use super::{StoreError, convert};
 use crate::market::Markets;
 use crate::market::fold::{Entry, Keys, Rows, TokenKey};
@@ -17,28 +19,33 @@ use crate::market::fold::{Entry, Keys, Rows, TokenKey};
 const LENGTHS: [usize; 4] = [1, 8, 64, 512];
 
 /// Adds the rows of `keys` to `rows`.
-pub(super) async fn rows(db: &impl ConnectionTrait, keys: &Keys, rows: &mut Rows) -> Result<(), StoreError> {
+pub(super) async fn rows(
+    db: &impl ConnectionTrait,
+    tables: Tables,
+    keys: &Keys,
+    rows: &mut Rows,
+) -> Result<(), StoreError> {
     let backend = db.get_database_backend();
     for ids in chunks(backend, &keys.orders) {
-        for row in orders::Entity::find().filter(orders::Column::OrderId.is_in(texts(&ids))).all(db).await? {
+        for row in tables.find::<orders::Entity>().filter(orders::Column::OrderId.is_in(texts(&ids))).all(db).await? {
             let order = convert::order(row)?;
             rows.orders.insert(Arc::clone(&order.order_id), order);
         }
     }
     for ids in chunks(backend, &keys.offers) {
-        for row in offers::Entity::find().filter(offers::Column::OfferId.is_in(texts(&ids))).all(db).await? {
+        for row in tables.find::<offers::Entity>().filter(offers::Column::OfferId.is_in(texts(&ids))).all(db).await? {
             let offer = convert::offer(row)?;
             rows.offers.insert(Arc::clone(&offer.offer_id), offer);
         }
     }
     for ids in chunks(backend, &keys.tokens) {
-        for row in tokens::Entity::find().filter(token_keys(backend, ids)).all(db).await? {
+        for row in tables.find::<tokens::Entity>().filter(token_keys(backend, ids)).all(db).await? {
             let token = convert::token(row)?;
             rows.tokens.insert(token.key, token);
         }
     }
     for ids in chunks(backend, &keys.collections) {
-        let query = collections::Entity::find().filter(collections::Column::CollectionId.is_in(ids));
+        let query = tables.find::<collections::Entity>().filter(collections::Column::CollectionId.is_in(ids));
         for row in query.all(db).await? {
             let collection = convert::collection(row)?;
             rows.collections.insert(collection.collection_id, collection);
@@ -50,22 +57,29 @@ pub(super) async fn rows(db: &impl ConnectionTrait, keys: &Keys, rows: &mut Rows
 /// The stored events of these orders and offers, decoded again.
 pub(super) async fn history(
     db: &impl ConnectionTrait,
+    tables: Tables,
     markets: &Markets,
     late: &Keys,
 ) -> Result<Vec<Entry>, StoreError> {
     let backend = db.get_database_backend();
     let mut entries = vec![];
     for ids in chunks(backend, &late.orders) {
-        entries.extend(entries_of(db, markets, activities::Column::OrderId.is_in(texts(&ids)).into()).await?);
+        entries.extend(entries_of(db, tables, markets, activities::Column::OrderId.is_in(texts(&ids)).into()).await?);
     }
     for ids in chunks(backend, &late.offers) {
-        entries.extend(entries_of(db, markets, activities::Column::OfferId.is_in(texts(&ids)).into()).await?);
+        entries.extend(entries_of(db, tables, markets, activities::Column::OfferId.is_in(texts(&ids)).into()).await?);
     }
     Ok(entries)
 }
 
-async fn entries_of(db: &impl ConnectionTrait, markets: &Markets, which: Condition) -> Result<Vec<Entry>, StoreError> {
-    let query = events::Entity::find().join(JoinType::InnerJoin, events::Relation::Activity.def()).filter(which);
+async fn entries_of(
+    db: &impl ConnectionTrait,
+    tables: Tables,
+    markets: &Markets,
+    which: Condition,
+) -> Result<Vec<Entry>, StoreError> {
+    let told = RelationDef { to_tbl: tables.aliased::<activities::Entity>(), ..events::Relation::Activity.def() };
+    let query = events::Entity::find().join(JoinType::InnerJoin, told).filter(which);
     let mut entries = vec![];
     for row in query.all(db).await? {
         let (observer, raw) = convert::raw_event(row)?;

@@ -10,11 +10,15 @@ mod error;
 mod import;
 mod lease;
 mod load;
+mod merge;
 mod migrate;
 mod plan;
 mod progress;
 mod query;
+mod rebuild;
 mod share;
+mod stored;
+mod tables;
 mod url;
 mod value;
 mod write;
@@ -27,14 +31,20 @@ pub use migrate::Migration;
 pub use plan::{After, Plan};
 pub use progress::{Checkpoint, ObserverReport};
 pub use query::{Filter, Floor, Overview, Parked};
+pub use rebuild::{Rebuild, Swap};
+pub use stored::StoredEvents;
 pub use url::DatabaseUrl;
 pub use value::{at, now};
 pub use write::Recorder;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sea_orm::{DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::chain::SeqNo;
+use tables::Tables;
 
 /// A connected database.
 #[derive(Clone)]
@@ -49,6 +59,9 @@ pub struct Store {
     /// Whose turn it is to write on `SQLite`, which has one writer at a time and lets whoever asks again first have it: a lease
     /// would not be renewed beside commits that follow one another.
     turns: Option<Arc<Mutex<()>>>,
+    tables: Tables,
+    /// Events that are executed as if they were not there, by observer and number: a rebuild's, which somebody has discarded.
+    left_out: Arc<BTreeSet<(Arc<str>, SeqNo)>>,
 }
 
 impl Store {
@@ -99,6 +112,6 @@ impl Store {
     fn new(db: DatabaseConnection, commits: DatabaseConnection, reads: DatabaseConnection) -> Self {
         let backend = db.get_database_backend();
         let turns = (backend == DbBackend::Sqlite).then(Arc::default);
-        Self { db, commits, reads, backend, recorder: None, turns }
+        Self { db, commits, reads, backend, recorder: None, turns, tables: Tables::Live, left_out: Arc::default() }
     }
 }

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{ConnectionTrait, EntityTrait, IdenStatic, Iterable, Statement};
+use sea_orm::{ColumnTrait, ConnectionTrait, IdenStatic, Iterable, QueryFilter, Statement};
 
 use super::commit::{Executed, Slice, THE_ROW};
 use super::entities::{activities, collections, commits, dead_letters, events, markets, offers, orders, tokens};
+use super::tables::Tables;
 use super::value::now;
 use super::write::Statements;
 use super::{Store, StoreError, convert, load};
@@ -80,7 +81,8 @@ impl Store {
     }
 
     async fn number(&self) -> Result<i64, StoreError> {
-        let row = commits::Entity::find_by_id(THE_ROW).one(&self.reads).await?;
+        let row =
+            self.tables.find::<commits::Entity>().filter(commits::Column::Id.eq(THE_ROW)).one(&self.reads).await?;
         row.map(|row| row.number).ok_or_else(StoreError::no_number)
     }
 
@@ -91,11 +93,11 @@ impl Store {
         slices: &[Slice],
         pending: Option<&Rows>,
     ) -> Result<Option<Folded>, StoreError> {
-        let batch: Vec<&Entry> = executed(slices).filter_map(|(_, event)| event.meaning.as_ref().ok()).collect();
+        let batch: Vec<&Entry> = self.executed(slices).filter_map(|(_, event)| event.meaning.as_ref().ok()).collect();
         let mut keys = fold::keys(&batch);
         let changing = pending.map(|pending| shared(pending, &mut keys));
         let mut rows = Rows::default();
-        load::rows(db, &keys, &mut rows).await?;
+        load::rows(db, self.tables, &keys, &mut rows).await?;
         // Last, as the database may still show what they were before.
         if let Some(Rows { orders, offers, tokens, collections }) = changing {
             rows.orders.extend(orders);
@@ -108,9 +110,36 @@ impl Store {
         if refolded > 0 && pending.is_some() {
             return Ok(None);
         }
-        let history = load::history(db, markets, &late).await?;
+        let history = load::history(db, self.tables, markets, &late).await?;
         let changes = fold::fold(&batch, &rows, &history);
         Ok(Some(Folded { before: rows, changes, refolded }))
+    }
+}
+
+impl Store {
+    /// The events that a transaction tells, what they mean, and what nobody understands.
+    fn write_events(&self, writes: &mut Statements, slices: &[Slice], now: Timestamp) -> Result<(), StoreError> {
+        // A rebuild reads them from where they are.
+        if self.tables == Tables::Live {
+            let stored = self.executed(slices).map(|(stream, event)| {
+                let time = event.meaning.as_ref().map_or(event.raw.block_time, |entry| entry.event.time);
+                convert::event(&stream.observer, &event.raw, time, now)
+            });
+            writes.insert::<events::Entity>(stored)?;
+        }
+        let told = self.executed(slices).filter_map(|(_, event)| event.meaning.as_ref().ok()).map(convert::activity);
+        writes.insert::<activities::Entity>(told)?;
+        let parked = self.executed(slices).filter_map(|(stream, event)| {
+            let why = event.meaning.as_ref().err()?;
+            Some(convert::dead_letter(&stream.observer, &event.raw, why, now))
+        });
+        writes.insert::<dead_letters::Entity>(parked)
+    }
+
+    /// All events of `slices` but those that somebody has decided to leave out.
+    fn executed<'a>(&'a self, slices: &'a [Slice]) -> impl Iterator<Item = (&'a Arc<Stream>, &'a Executed)> {
+        let all = slices.iter().flat_map(|slice| slice.events.iter().map(move |event| (&slice.stream, event)));
+        all.filter(|(stream, event)| !self.left_out.contains(&(Arc::clone(&stream.observer), event.raw.seq_no)))
     }
 }
 
@@ -142,9 +171,9 @@ struct Folded {
 impl Folded {
     fn plan(self, store: &Store, slices: Arc<[Slice]>, number: i64) -> Result<Plan, StoreError> {
         let now = now();
-        let mut writes = Statements::new(store.backend);
-        write_events(&mut writes, &slices, now)?;
-        self.write_rows(&mut writes, now)?;
+        let mut writes = Statements::new(store.backend, store.tables);
+        store.write_events(&mut writes, &slices, now)?;
+        self.write_rows(&mut writes, store.tables, now)?;
         Ok(Plan {
             slices,
             statements: writes.done(),
@@ -154,7 +183,7 @@ impl Folded {
     }
 
     /// Rows that are new are inserted plainly: should one be there all the same, nothing is overwritten unread.
-    fn write_rows(&self, writes: &mut Statements, now: Timestamp) -> Result<(), StoreError> {
+    fn write_rows(&self, writes: &mut Statements, tables: Tables, now: Timestamp) -> Result<(), StoreError> {
         let (before, rows) = (&self.before, &self.changes.rows);
         writes.insert::<orders::Entity>(new(&rows.orders, &before.orders).map(convert::order_row))?;
         let update = all_but(&[orders::Column::OrderId]);
@@ -189,32 +218,13 @@ impl Folded {
         for (market, more) in &self.changes.unexpected {
             let mut update = Query::update();
             update
-                .table(markets::Entity)
+                .table(tables.of::<markets::Entity>())
                 .value(markets::Column::Unexpected, Expr::col(markets::Column::Unexpected).add(*more))
                 .and_where(Expr::col(markets::Column::Market).eq(&**market));
             writes.push(&update);
         }
         Ok(())
     }
-}
-
-fn write_events(writes: &mut Statements, slices: &[Slice], now: Timestamp) -> Result<(), StoreError> {
-    let stored = executed(slices).map(|(stream, event)| {
-        let time = event.meaning.as_ref().map_or(event.raw.block_time, |entry| entry.event.time);
-        convert::event(&stream.observer, &event.raw, time, now)
-    });
-    writes.insert::<events::Entity>(stored)?;
-    let told = executed(slices).filter_map(|(_, event)| event.meaning.as_ref().ok()).map(convert::activity);
-    writes.insert::<activities::Entity>(told)?;
-    let parked = executed(slices).filter_map(|(stream, event)| {
-        let why = event.meaning.as_ref().err()?;
-        Some(convert::dead_letter(&stream.observer, &event.raw, why, now))
-    });
-    writes.insert::<dead_letters::Entity>(parked)
-}
-
-fn executed(slices: &[Slice]) -> impl Iterator<Item = (&Arc<Stream>, &Executed)> {
-    slices.iter().flat_map(|slice| slice.events.iter().map(move |event| (&slice.stream, event)))
 }
 
 /// The rows that are not there yet.

@@ -7,6 +7,7 @@ use sea_orm::{
 };
 
 use super::entities::{checkpoints, dead_letters, markets, observer_status};
+use super::tables::Tables;
 use super::value::now;
 use super::{Store, StoreError, write};
 use crate::chain::{ChainId, SeqNo, Timestamp, Version};
@@ -52,7 +53,8 @@ impl Store {
                 markets::Model { market: market.name.to_string(), address: market.address.to_string(), unexpected: 0 };
             // Setting the key to itself hides no other failure, unlike INSERT IGNORE.
             self.upsert::<markets::Entity>(vec![row], &[markets::Column::Market]).await?;
-            let known = markets::Entity::find_by_id(&*market.name).one(&self.db).await?;
+            let query = self.tables.find::<markets::Entity>().filter(markets::Column::Market.eq(&*market.name));
+            let known = query.one(&self.db).await?;
             if let Some(known) = known.filter(|known| known.address != market.address.to_string()) {
                 return Err(StoreError::Refused(format!(
                     "this database holds market {} at {}, MARKETS says {}: use a database of its own for each deployment",
@@ -83,13 +85,14 @@ impl Store {
         E::Model: IntoActiveModel<E::ActiveModel>,
     {
         let _turn = self.turn().await;
-        self.db.execute_raw(write::upsert::<E>(self.backend, rows, update)?).await?;
+        self.db.execute_raw(write::upsert::<E>(self.backend, self.tables, rows, update)?).await?;
         Ok(())
     }
 
     /// Where `observer` stands. The truth, also after a lost answer to COMMIT.
     pub async fn checkpoint(&self, observer: &str) -> Result<Checkpoint, StoreError> {
-        let row = checkpoints::Entity::find_by_id(observer).one(&self.db).await?.ok_or_else(|| {
+        let query = self.tables.find::<checkpoints::Entity>().filter(checkpoints::Column::Observer.eq(observer));
+        let row = query.one(&self.db).await?.ok_or_else(|| {
             StoreError::Refused(format!(
                 "there is no checkpoint of {observer}: was the table emptied while the worker ran? Start it again"
             ))
@@ -106,7 +109,9 @@ impl Store {
     async fn parked_in_a_row(&self, observer: &str, executed: i64) -> Result<u64, StoreError> {
         /// As many as `MAX_PARKED` can be.
         const ENOUGH: u64 = 1_000_000;
-        let parked: Vec<i64> = dead_letters::Entity::find()
+        let parked: Vec<i64> = self
+            .tables
+            .find::<dead_letters::Entity>()
             .select_only()
             .column(dead_letters::Column::SeqNo)
             .filter(dead_letters::Column::Observer.eq(observer))
@@ -121,8 +126,11 @@ impl Store {
         Ok(run.count() as u64)
     }
 
-    /// Stores what `status` shows in other processes.
+    /// Stores what `status` shows in other processes, of those that execute what the chain emits.
     pub async fn report(&self, reports: Vec<ObserverReport>) -> Result<(), StoreError> {
+        if self.tables != Tables::Live || reports.is_empty() {
+            return Ok(());
+        }
         let now = now();
         let row = |report: ObserverReport| observer_status::Model {
             observer: report.observer,

@@ -17,6 +17,8 @@ pub struct Overview {
     pub checkpoints: Vec<checkpoints::Model>,
     pub reports: BTreeMap<String, observer_status::Model>,
     pub parked: BTreeMap<String, Parked>,
+    /// Who holds the lease of each observer that anybody executes.
+    pub holders: BTreeMap<String, String>,
     pub markets: Vec<markets::Model>,
 }
 
@@ -75,6 +77,7 @@ impl Store {
                 .map(|row| (row.observer.clone(), row))
                 .collect(),
             parked: parked.all(&self.db).await?.into_iter().map(|row| (row.observer.clone(), row)).collect(),
+            holders: self.holders().await?,
             markets: markets::Entity::find().order_by_asc(markets::Column::Market).all(&self.db).await?,
         })
     }

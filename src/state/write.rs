@@ -9,6 +9,7 @@ use sea_orm::{
 };
 
 use super::StoreError;
+use super::tables::Tables;
 use super::value::stored;
 
 /// Sees every write of a commit, for benchmarks.
@@ -34,12 +35,13 @@ const MAX_TEXT: usize = 100_000;
 /// Writes, in the order in which they are to be executed.
 pub(super) struct Statements {
     backend: DbBackend,
+    tables: Tables,
     statements: Vec<Statement>,
 }
 
 impl Statements {
-    pub fn new(backend: DbBackend) -> Self {
-        Self { backend, statements: vec![] }
+    pub fn new(backend: DbBackend, tables: Tables) -> Self {
+        Self { backend, tables, statements: vec![] }
     }
 
     pub fn push(&mut self, statement: &impl StatementBuilder) {
@@ -93,7 +95,7 @@ impl Statements {
             }
             while !some.is_empty() {
                 let rest = some.split_off(fitting(backend, &some));
-                self.add(statement::<E>(backend, some, update, true)?);
+                self.add(statement::<E>(backend, self.tables, some, update, true)?);
                 some = rest;
             }
         }
@@ -120,13 +122,18 @@ fn both_are_text(one: &Statement, other: &Statement) -> bool {
 }
 
 /// A statement that inserts `rows`, or rewrites the columns `update` of those that are there.
-pub(super) fn upsert<E>(backend: DbBackend, rows: Vec<E::Model>, update: &[E::Column]) -> Result<Statement, StoreError>
+pub(super) fn upsert<E>(
+    backend: DbBackend,
+    tables: Tables,
+    rows: Vec<E::Model>,
+    update: &[E::Column],
+) -> Result<Statement, StoreError>
 where
     E: EntityTrait,
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
     let rows: Vec<_> = rows.into_iter().map(|row| values::<E>(backend, row)).collect();
-    statement::<E>(backend, rows, Some(update), false)
+    statement::<E>(backend, tables, rows, Some(update), false)
 }
 
 fn values<E>(backend: DbBackend, row: E::Model) -> Vec<Value>
@@ -167,12 +174,13 @@ fn bytes_of(value: &Value) -> usize {
 /// one by one, and the thread of the commits has nothing to do but to hand it on: so it gets them with `may_be_text`.
 fn statement<E: EntityTrait>(
     backend: DbBackend,
+    tables: Tables,
     rows: Vec<Vec<Value>>,
     update: Option<&[E::Column]>,
     may_be_text: bool,
 ) -> Result<Statement, StoreError> {
     let quoted = |name: &str| if backend == DbBackend::MySql { format!("`{name}`") } else { format!("\"{name}\"") };
-    let table = quoted(E::default().table_name());
+    let table = quoted(&tables.name::<E>());
     let columns = list(E::Column::iter().map(|column| quoted(column.as_str())));
     let (rows, values) = match backend {
         DbBackend::Postgres => unnest(rows).map(|(rows, values)| (rows, Some(values)))?,

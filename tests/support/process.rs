@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -14,8 +15,9 @@ use tokio::task::JoinHandle;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A working directory, an environment and arguments, for one process or several after one another.
+#[derive(Clone)]
 pub struct Setup {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
 }
@@ -46,7 +48,7 @@ struct Lines {
 impl Setup {
     /// `event-worker run` in an empty folder, with no API, and its own folder for logs.
     pub fn new() -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = Arc::new(TempDir::new().unwrap());
         let logs = folder.path().display().to_string();
         let setup = Self { folder, environment: vec![], arguments: vec!["run".to_owned()] };
         setup.set("API_LISTEN", "off").set("LOG_DIR", &logs)
@@ -62,6 +64,11 @@ impl Setup {
     pub fn command(mut self, name: &str) -> Self {
         name.clone_into(&mut self.arguments[0]);
         self
+    }
+
+    /// Another one in the same folder, to be changed.
+    pub fn again(&self) -> Self {
+        self.clone()
     }
 
     /// With a variable set, or set otherwise.

@@ -1,0 +1,271 @@
+//! Tables for a rebuild: made beside the live ones, filled by the same code, and put in their place at once.
+//!
+//! The tables of a rebuild are made from what the database says of the live ones, so they have every column and index that
+//! these have. Readers see the old rows until the swap, and the new ones from then on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
+use sha2::{Digest, Sha256};
+
+use super::commit::Writing;
+use super::entities::{checkpoints, dead_letters};
+use super::tables::{PREFIX, Tables};
+use super::{Store, StoreError, merge};
+use crate::chain::SeqNo;
+use crate::market::Markets;
+
+/// The tables that folding fills, which are swapped.
+const FOLDED: [&str; 5] = ["orders", "offers", "activities", "collections", "tokens"];
+/// What goes with them, and is dropped at the end.
+const BESIDE: [&str; 4] = ["checkpoints", "commits", "dead_letters", "markets"];
+/// Which rebuild the tables are of.
+const PROGRESS: &str = "rebuild_progress";
+
+/// A rebuild under way.
+pub struct Rebuild {
+    live: Store,
+    /// The same database; what is folded goes into the rebuild's tables.
+    pub store: Store,
+    /// Whether an earlier one is gone on with.
+    pub is_resumed: bool,
+}
+
+/// What came of the attempt to put a rebuild's tables in the place of the live ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swap {
+    Done,
+    /// Somebody has executed more meanwhile: that has to be folded first.
+    Behind,
+}
+
+impl Rebuild {
+    /// Makes the tables for a rebuild, or goes on with those that an earlier one with the same `markets` has left, unless
+    /// `anew`. Nothing that readers see is touched.
+    pub async fn begin(live: &Store, markets: &Markets, anew: bool) -> Result<Self, StoreError> {
+        let strangers = strangers(live, markets).await?;
+        if !strangers.is_empty() {
+            return Err(StoreError::Refused(format!(
+                "the database holds events of {}, which no market of MARKETS has: name all its markets, or their rows would be lost",
+                strangers.join(", ")
+            )));
+        }
+        let print = fingerprint(markets);
+        let is_resumed = !anew && left_by(live).await?.as_deref() == Some(&*print);
+        if !is_resumed {
+            drop_all(live).await?;
+            for table in FOLDED.iter().chain(&BESIDE) {
+                make_like(live, table).await?;
+            }
+            // Last: what is not whole begins anew.
+            for sql in [
+                format!("INSERT INTO {PREFIX}commits (id, number) VALUES (1, 0)"),
+                format!("CREATE TABLE {PROGRESS} (markets VARCHAR(64) NOT NULL PRIMARY KEY)"),
+                format!("INSERT INTO {PROGRESS} (markets) VALUES ('{print}')"),
+            ] {
+                live.db.execute_unprepared(&sql).await?;
+            }
+        }
+        let left_out = Arc::new(discarded(live).await?);
+        let store = Store { tables: Tables::Rebuilt, left_out, ..live.clone() };
+        store.prepare(markets).await?;
+        Ok(Self { live: live.clone(), store, is_resumed })
+    }
+
+    /// Puts the rebuild's tables in the place of the live ones, with what importing owns, if they have come as far. Nobody
+    /// else writes meanwhile; to be called with all leases seized.
+    pub async fn swap(&self) -> Result<Swap, StoreError> {
+        let live = &self.live;
+        // The connections for commits belong to the writer that has just ended.
+        let writing = live.begin_on(&live.db).await?;
+        let done = self.swap_alone(&writing).await;
+        writing.end(done).await
+    }
+
+    async fn swap_alone(&self, writing: &Writing) -> Result<Swap, StoreError> {
+        let live = &self.live;
+        live.count_up(writing, None).await?;
+        let reached = positions(live, Tables::Live).await?;
+        if positions(live, Tables::Rebuilt).await? != reached {
+            return Ok(Swap::Behind);
+        }
+        if discarded(live).await? != *self.store.left_out {
+            return Err(StoreError::Refused(
+                "events were discarded, or taken back, while the rebuild ran: run `rebuild --restart`".to_owned(),
+            ));
+        }
+        match live.backend {
+            DbBackend::MySql => {
+                // DDL ends a transaction there: it is done beside the one that keeps everybody off, which may rest long.
+                for patience in ["idle_transaction_timeout = 0", "wait_timeout = 28800"] {
+                    let _ = writing.execute_unprepared(&format!("SET SESSION {patience}")).await;
+                }
+                live.db.execute_unprepared("SET SESSION lock_wait_timeout = 5").await?;
+                merge::imported(&live.db).await?;
+                merge::told(&live.db).await?;
+                rename_on_mysql(live).await
+            }
+            DbBackend::Postgres => {
+                writing.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
+                merge::imported(&**writing).await?;
+                merge::told(&**writing).await?;
+                rename_on_postgres(&**writing).await
+            }
+            _ => {
+                merge::imported(&**writing).await?;
+                merge::told(&**writing).await?;
+                rename_on_sqlite(&**writing).await
+            }
+        }?;
+        Ok(Swap::Done)
+    }
+}
+
+/// The observers of the database that `markets` does not have.
+async fn strangers(live: &Store, markets: &Markets) -> Result<Vec<String>, StoreError> {
+    let known: Vec<String> = checkpoints::Entity::find()
+        .select_only()
+        .column(checkpoints::Column::Observer)
+        .filter(checkpoints::Column::ExecutedSeqNo.gte(0))
+        .into_tuple()
+        .all(&live.db)
+        .await?;
+    Ok(known.into_iter().filter(|observer| markets.stream(observer).is_none()).collect())
+}
+
+/// Where all observers that have executed something stand.
+async fn positions(store: &Store, tables: Tables) -> Result<Vec<(String, i64)>, StoreError> {
+    let query = tables
+        .find::<checkpoints::Entity>()
+        .select_only()
+        .columns([checkpoints::Column::Observer, checkpoints::Column::ExecutedSeqNo])
+        .filter(checkpoints::Column::ExecutedSeqNo.gte(0))
+        .order_by_asc(checkpoints::Column::Observer);
+    Ok(query.into_tuple().all(&store.db).await?)
+}
+
+async fn discarded(live: &Store) -> Result<BTreeSet<(Arc<str>, SeqNo)>, StoreError> {
+    let rows: Vec<(String, i64)> = dead_letters::Entity::find()
+        .select_only()
+        .columns([dead_letters::Column::Observer, dead_letters::Column::SeqNo])
+        .filter(dead_letters::Column::State.eq("discarded"))
+        .into_tuple()
+        .all(&live.db)
+        .await?;
+    Ok(rows.into_iter().map(|(observer, seq_no)| (Arc::from(observer), SeqNo::from_column(seq_no))).collect())
+}
+
+/// Of what the markets' files say, and of this program.
+fn fingerprint(markets: &Markets) -> String {
+    let all = markets.iter().map(|market| format!("{market:?}")).collect::<String>();
+    hex::encode(Sha256::digest(format!("{} {all}", env!("CARGO_PKG_VERSION"))))
+}
+
+/// The fingerprint of the rebuild whose tables are there; `None` without any.
+async fn left_by(live: &Store) -> Result<Option<String>, StoreError> {
+    let sql = format!("SELECT markets FROM {PROGRESS}");
+    // An error says that there is no such table, or the next statement will tell what is wrong.
+    let row = live.db.query_one_raw(Statement::from_string(live.backend, sql)).await.ok().flatten();
+    Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
+}
+
+async fn drop_all(live: &Store) -> Result<(), StoreError> {
+    let shadows = FOLDED.iter().chain(&BESIDE).map(|table| format!("{PREFIX}{table}"));
+    let old = FOLDED.iter().map(|table| format!("{PREFIX}old_{table}"));
+    for table in [PROGRESS.to_owned()].into_iter().chain(shadows).chain(old) {
+        live.db.execute_unprepared(&format!("DROP TABLE IF EXISTS {table}")).await?;
+    }
+    Ok(())
+}
+
+/// Makes an empty table with the columns and indexes of the live one.
+async fn make_like(live: &Store, table: &str) -> Result<(), StoreError> {
+    let made = match live.backend {
+        DbBackend::MySql => vec![format!("CREATE TABLE {PREFIX}{table} LIKE {table}")],
+        DbBackend::Postgres => vec![format!("CREATE TABLE {PREFIX}{table} (LIKE {table} INCLUDING ALL)")],
+        _ => like_on_sqlite(live, table).await?,
+    };
+    for sql in made {
+        live.db.execute_unprepared(&sql).await?;
+    }
+    Ok(())
+}
+
+/// From the statements that made the live ones. An index cannot be renamed, so its name has an ending in every other rebuild.
+async fn like_on_sqlite(live: &Store, table: &str) -> Result<Vec<String>, StoreError> {
+    const ENDING: &str = "_rebuilt";
+    let sql = format!(
+        "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = '{table}' AND sql IS NOT NULL ORDER BY type DESC"
+    );
+    let mut made = vec![];
+    for row in live.db.query_all_raw(Statement::from_string(live.backend, sql)).await? {
+        let (kind, name, sql): (String, String, String) =
+            (row.try_get_by_index(0)?, row.try_get_by_index(1)?, row.try_get_by_index(2)?);
+        let Some(columns) = sql.find('(').map(|at| &sql[at..]) else { continue };
+        made.push(match &*kind {
+            "table" => format!("CREATE TABLE {PREFIX}{table} {columns}"),
+            "index" => {
+                let other = name.strip_suffix(ENDING).map_or_else(|| format!("{name}{ENDING}"), str::to_owned);
+                format!("CREATE INDEX {other} ON {PREFIX}{table} {columns}")
+            }
+            _ => continue,
+        });
+    }
+    Ok(made)
+}
+
+async fn rename_on_mysql(live: &Store) -> Result<(), StoreError> {
+    let swapped = FOLDED.map(|table| format!("{table} TO {PREFIX}old_{table}, {PREFIX}{table} TO {table}"));
+    live.db.execute_unprepared(&format!("RENAME TABLE {}", swapped.join(", "))).await?;
+    drop_all(live).await
+}
+
+async fn rename_on_sqlite(db: &impl ConnectionTrait) -> Result<(), StoreError> {
+    // Views may name a table that is not there for a moment.
+    db.execute_unprepared("PRAGMA legacy_alter_table = ON").await?;
+    for table in FOLDED {
+        db.execute_unprepared(&format!("DROP TABLE {table}")).await?;
+        db.execute_unprepared(&format!("ALTER TABLE {PREFIX}{table} RENAME TO {table}")).await?;
+    }
+    db.execute_unprepared("PRAGMA legacy_alter_table = OFF").await?;
+    drop_beside(db).await
+}
+
+/// With the rights that others have on the live tables, and the names of their indexes.
+async fn rename_on_postgres(db: &impl ConnectionTrait) -> Result<(), StoreError> {
+    for table in FOLDED {
+        let grants = format!(
+            "SELECT format('GRANT %s ON {PREFIX}{table} TO %s', privilege_type,
+                CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)
+             FROM pg_class, aclexplode(relacl) WHERE oid = '{table}'::regclass AND grantee <> relowner"
+        );
+        for grant in texts(db, &grants).await? {
+            db.execute_unprepared(&grant).await?;
+        }
+        db.execute_unprepared(&format!("DROP TABLE {table}")).await?;
+        db.execute_unprepared(&format!("ALTER TABLE {PREFIX}{table} RENAME TO {table}")).await?;
+        let indexes = format!(
+            "SELECT format('ALTER INDEX %I RENAME TO %I', indexname, regexp_replace(substr(indexname, {}), '_idx$', ''))
+             FROM pg_indexes WHERE schemaname = current_schema() AND tablename = '{table}' AND indexname LIKE '{PREFIX}%'",
+            PREFIX.len() + 1
+        );
+        for rename in texts(db, &indexes).await? {
+            db.execute_unprepared(&rename).await?;
+        }
+    }
+    drop_beside(db).await
+}
+
+async fn drop_beside(db: &impl ConnectionTrait) -> Result<(), StoreError> {
+    let beside = BESIDE.iter().map(|table| format!("{PREFIX}{table}"));
+    for table in beside.chain([PROGRESS.to_owned()]) {
+        db.execute_unprepared(&format!("DROP TABLE {table}")).await?;
+    }
+    Ok(())
+}
+
+async fn texts(db: &impl ConnectionTrait, query: &str) -> Result<Vec<String>, StoreError> {
+    let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), query)).await?;
+    Ok(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
+}
