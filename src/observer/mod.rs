@@ -107,8 +107,10 @@ pub async fn run<S: Subject>(
         match ended {
             Ok(ended) => {
                 // Another worker may have a node that can.
-                ended.iter().for_each(|one: &Stopped| leases.unwanted(&one.observer));
-                stopped.extend(ended);
+                if let Some(one) = ended {
+                    leases.unwanted(&one.observer);
+                    stopped.push(one);
+                }
             }
             Err(panic) => stopped.push(Stopped {
                 observer: "(unknown)".to_owned(),

@@ -49,17 +49,15 @@ async fn take(
     };
     db.execute_unprepared(&update).await?;
     // A row that folding has made, and no event tells of, is one that should not be there.
-    let not_folded: String = folded.iter().map(|column| format!(" OR live.{column} IS NULL")).collect();
-    let from = columns.iter().map(|column| match folded.contains(column) {
-        true => "NULL".to_owned(),
-        false => format!("live.{column}"),
-    });
+    let not_folded = folded.iter().map(|column| format!("live.{column} IS NULL"));
+    let stays = [IMPORTED.to_owned()].into_iter().chain(not_folded).collect::<Vec<_>>().join(" OR ");
+    let from =
+        columns.iter().map(|column| if folded.contains(column) { "NULL".to_owned() } else { format!("live.{column}") });
     let insert = format!(
         "INSERT INTO rebuild_{table} ({}) SELECT {} FROM {table} AS live
-         WHERE ({IMPORTED}{}) AND NOT EXISTS (SELECT 1 FROM rebuild_{table} AS new WHERE {same})",
+         WHERE ({stays}) AND NOT EXISTS (SELECT 1 FROM rebuild_{table} AS new WHERE {same})",
         columns.join(", "),
         from.collect::<Vec<_>>().join(", "),
-        not_folded,
     );
     db.execute_unprepared(&insert).await?;
     Ok(())

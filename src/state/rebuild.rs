@@ -158,8 +158,8 @@ async fn discarded(live: &Store) -> Result<BTreeSet<(Arc<str>, SeqNo)>, StoreErr
 
 /// Of what the markets' files say, and of this program.
 fn fingerprint(markets: &Markets) -> String {
-    let all = markets.iter().map(|market| format!("{market:?}")).collect::<String>();
-    hex::encode(Sha256::digest(format!("{} {all}", env!("CARGO_PKG_VERSION"))))
+    let all: Vec<_> = markets.iter().collect();
+    hex::encode(Sha256::digest(format!("{} {all:?}", env!("CARGO_PKG_VERSION"))))
 }
 
 /// The fingerprint of the rebuild whose tables are there; `None` without any.

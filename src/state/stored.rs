@@ -44,16 +44,16 @@ impl StoredEvents {
 
 impl Subject for StoredEvents {
     async fn page(&self, from: SeqNo) -> Result<Page, SubjectError> {
-        self.read(from).await.map_err(unread)
+        self.read(from).await.map_err(|error| unread(&error))
     }
 
     async fn counter(&self) -> Result<Counter, SubjectError> {
-        let next = self.length().await.map_err(unread)?;
+        let next = self.length().await.map_err(|error| unread(&error))?;
         Ok(Counter { next, ledger: Ledger::default() })
     }
 }
 
-fn unread(error: StoreError) -> SubjectError {
+fn unread(error: &StoreError) -> SubjectError {
     let message = format!("the stored events cannot be read: {error}");
     match error.trouble() {
         Trouble::Contended | Trouble::Away => SubjectError::Unreachable(message),
