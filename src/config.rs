@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use crate::market::{Market, Markets};
+use crate::market::{self, Market};
 use crate::state::DatabaseUrl;
 use crate::subject::NodeUrl;
 use crate::telemetry::log;
@@ -72,12 +72,19 @@ pub struct Node {
     node_api_key: Option<String>,
 }
 
-/// How the worker goes about it.
+/// The markets that a command is about.
 #[derive(Debug, Clone, Args)]
-pub struct Worker {
+pub struct Markets {
     /// Names of built-in markets (imart, or imart@0xADDRESS for another deployment) or market files, comma-separated
     #[arg(long, env = "MARKETS", value_name = "MARKETS", help_heading = "Settings", default_value = default::MARKETS)]
     markets: String,
+}
+
+/// How the worker goes about it.
+#[derive(Debug, Clone, Args)]
+pub struct Worker {
+    #[command(flatten)]
+    markets: Markets,
     /// Pause between polls of a caught-up observer (250ms, 2s, 1m)
     #[arg(long, env = "POLL_INTERVAL", value_name = "DURATION", help_heading = "Settings", default_value = default::POLL_INTERVAL)]
     poll_interval: String,
@@ -227,9 +234,9 @@ impl Node {
     }
 }
 
-impl Worker {
+impl Markets {
     /// The markets, each read from its file.
-    pub fn markets(&self) -> Result<Arc<Markets>> {
+    pub fn markets(&self) -> Result<Arc<market::Markets>> {
         let wrong = |value: &str, remedy: String| SettingError { setting: "MARKETS", value: value.to_owned(), remedy };
         let mut markets = vec![];
         for text in list(set_or(&self.markets, default::MARKETS)) {
@@ -248,9 +255,16 @@ impl Worker {
         if markets.is_empty() {
             return Err(wrong(&self.markets, "names no market; `imart` is built in".to_owned()));
         }
-        let markets = Markets::new(markets)
+        let markets = market::Markets::new(markets)
             .map_err(|twice| wrong(&self.markets, format!("market {twice} is there twice: each name only once")))?;
         Ok(Arc::new(markets))
+    }
+}
+
+impl Worker {
+    /// The markets, each read from its file.
+    pub fn markets(&self) -> Result<Arc<market::Markets>> {
+        self.markets.markets()
     }
 
     /// The pause between polls.

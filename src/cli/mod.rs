@@ -7,6 +7,7 @@ mod migrate;
 mod run;
 mod simulate;
 mod status;
+mod verify;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -48,6 +49,8 @@ enum Command {
     Migrate(migrate::Args),
     /// How far each observer is, and what it waits for
     Status(status::Args),
+    /// Whether every event is stored, once, and the tables are exactly what folding makes of them; status 1 if not
+    Verify(verify::Args),
     /// Rows for people, or for scripts with --json
     List(list::Args),
 }
@@ -125,6 +128,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             Command::CollectionImport(args) => collection_import::run(args, &cli.logs).await,
             Command::Migrate(args) => migrate::run(args, &cli.logs).await,
             Command::Status(args) => status::run(args, &cli.logs).await,
+            Command::Verify(args) => verify::run(args, &cli.logs).await,
             Command::List(args) => list::run(args, &cli.logs).await,
         }
     });

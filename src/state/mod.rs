@@ -3,7 +3,7 @@
 
 mod commit;
 mod connect;
-#[doc(hidden)] // For benchmarks that write the same rows in other ways.
+#[doc(hidden)] // For verifying, and for benchmarks that write the same rows in other ways.
 pub mod convert;
 pub mod entities;
 mod error;
@@ -13,6 +13,7 @@ mod migrate;
 mod plan;
 mod progress;
 mod query;
+mod snapshot;
 mod url;
 mod value;
 mod write;
@@ -24,6 +25,7 @@ pub use migrate::Migration;
 pub use plan::{After, Plan};
 pub use progress::{Checkpoint, ObserverReport};
 pub use query::{Filter, Floor, Overview, Parked};
+pub use snapshot::{Chunk, Snapshot};
 pub use url::DatabaseUrl;
 pub use value::{at, now};
 pub use write::Recorder;
