@@ -47,6 +47,13 @@ async fn run(setup: &Setup, flags: &[&str], status: i32) -> Value {
     certificate
 }
 
+/// The last line of stderr, behind what tells how far it is, has all these parts.
+#[track_caller]
+fn ends_with(ended: &Ended, parts: &[&str]) {
+    let line = ended.stderr.lines().last().unwrap_or_default();
+    assert!(line.starts_with("error: ") && parts.iter().all(|part| line.contains(part)), "{parts:?} not in: {line}");
+}
+
 fn sum(certificate: &Value, column: &str) -> u64 {
     certificate["streams"].as_array().unwrap().iter().map(|stream| stream[column].as_u64().unwrap()).sum()
 }
@@ -95,7 +102,7 @@ async fn what_a_worker_has_made_is_verified(backend: Backend) {
     let behind = run(&setup, &[], 1).await;
     assert_eq!((sum(&behind, "missing"), &behind["difference_count"]), (more, &0.into()));
     let ended = setup.to_end().await.expect(1);
-    ended.says(&["NOT verified", &format!("{more} events are not stored yet: run the worker")]);
+    ends_with(&ended, &["NOT verified", &format!("{more} events are not stored yet: run the worker")]);
     let offline = run(&setup, &["--offline"], 0).await;
     assert_eq!((sum(&offline, "events"), &offline["streams"][0]["counter"]), (2_000, &Value::Null));
 }
@@ -177,7 +184,8 @@ async fn each_change_of_a_row_is_found(backend: Backend) {
     let parked = "SELECT MIN(seq_no) FROM dead_letters WHERE observer = 'imart:list'";
     let parked = database.number(parked).await.unwrap();
     let last = database.number("SELECT MAX(seq_no) FROM events WHERE observer = 'imart:list'").await.unwrap();
-    let good = (parked + 1..).next().unwrap();
+    let good = "SELECT MIN(seq_no) FROM activities WHERE observer = 'imart:list' AND seq_no > 0";
+    let good = database.number(good).await.unwrap();
     let data =
         one("events", "data", &format!("observer = 'imart:list' AND seq_no = {}", good + 1)).await.replace('\'', "''");
     let list = |seq_no: i64| format!("WHERE observer = 'imart:list' AND seq_no = {seq_no}");
@@ -234,11 +242,10 @@ async fn each_change_of_a_row_is_found(backend: Backend) {
 
     // What nobody decodes is in the digest, and a sample finds it.
     let before = digests(&run(&setup, &["--offline"], 0).await);
-    let more = one("events", "data", "observer = 'imart:buy'").await;
-    let changed = format!("{}, \"more\": 1}}", more.strip_suffix('}').unwrap()).replace('\'', "''");
-    database
-        .execute(&format!("UPDATE events SET data = '{changed}' WHERE data = '{}'", more.replace('\'', "''")))
-        .await;
+    let applied = "observer = 'imart:buy' AND seq_no IN (SELECT seq_no FROM activities WHERE observer = 'imart:buy')";
+    let more = one("events", "data", applied).await.replace('\'', "''");
+    let changed = format!("{}, \"more\": 1}}", more.strip_suffix('}').unwrap());
+    database.execute(&format!("UPDATE events SET data = '{changed}' WHERE data = '{more}'")).await;
     assert_ne!(digests(&run(&setup, &["--offline"], 0).await), before);
     found(&run(&setup, &["--sample", "100"], 1).await, "sample", &"data".into(), "a field more");
 }
@@ -247,8 +254,9 @@ async fn each_change_of_a_row_is_found(backend: Backend) {
 fn written_otherwise(value: &Value) -> String {
     match value {
         Value::String(text) => match text.parse::<Address>() {
-            Ok(address) => format!(" \"{address}\""),
-            Err(_) => value.to_string(),
+            // What is shorter may be bytes.
+            Ok(address) if text.len() > 50 || text == "0x1" => format!(" \"{address}\""),
+            _ => value.to_string(),
         },
         Value::Array(values) => format!("[{}]", values.iter().map(written_otherwise).collect::<Vec<_>>().join(" ,")),
         Value::Object(fields) => {
@@ -286,13 +294,13 @@ async fn digests_are_the_same_whatever_was_read_when(backend: Backend) {
 async fn what_cannot_be_verified_says_why() {
     let (database, node) = filled(Backend::Sqlite, Config { seed: 26, events: 300, ..Config::default() }).await;
     let nowhere = Setup::of(&database.url, "http://127.0.0.1:9/v1").command("verify");
-    nowhere.to_end().await.expect(1).says(&["127.0.0.1:9", "check NODE_URL", "--offline"]);
+    ends_with(&nowhere.to_end().await.expect(1), &["127.0.0.1:9", "check NODE_URL", "--offline"]);
     nowhere.start_with(&["--offline"]).ended(LIMIT).await.expect(0);
 
     let setup = Setup::of(&database.url, &node.url).command("verify");
     setup.start_with(&["--memory-mb", "0"]).ended(LIMIT).await.expect(2).says(&["--memory-mb 0", "from 1 to"]);
     database.execute("UPDATE checkpoints SET chain_id = 2").await;
-    setup.to_end().await.expect(1).says(&["the node is of chain 4", "of chain 2", "NODE_URL"]);
+    ends_with(&setup.to_end().await.expect(1), &["the node is of chain 4", "of chain 2", "NODE_URL"]);
 
     let missing = Setup::of("sqlite://nothing-here.db", &node.url).command("verify");
     missing.to_end().await.expect(2).says(&["DATABASE_URL"]);

@@ -79,11 +79,13 @@ fn config(args: &Args) -> Result<Config, Failure> {
 async fn shown<T>(progress: &Progress, work: impl Future<Output = T>) -> T {
     let mut bar = progress::Progress::new("steps");
     let showing = async {
-        // A first line says nothing yet.
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
         loop {
             ticks.tick().await;
-            bar.show(progress.done(), progress.expected(), &progress.doing());
+            let doing = progress.doing();
+            if !doing.is_empty() {
+                bar.show(progress.done(), progress.expected(), &doing);
+            }
         }
     };
     let done = tokio::select! {

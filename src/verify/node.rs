@@ -72,8 +72,8 @@ impl Handles {
         let mut dice = ChaCha8Rng::seed_from_u64(sample.seed);
         let all: u64 = streams.iter().map(|(_, events)| events).sum();
         for _ in 0..if all > 0 { sample.pages } else { 0 } {
-            // Any event is as likely as any other.
-            let mut number = dice.random_range(0..all);
+            // Any event is as likely as any other, and may stand anywhere in its page.
+            let (mut number, before) = (dice.random_range(0..all), dice.random_range(0..PAGE));
             let mut chosen = streams.iter().zip(&self.handles);
             let chosen = chosen.find(|((_, events), _)| {
                 let is_here = number < *events;
@@ -81,7 +81,7 @@ impl Handles {
                 is_here
             });
             let Some(((stream, _), handle)) = chosen else { continue };
-            let from = SeqNo::new(number).unwrap_or_default();
+            let from = SeqNo::new(number.saturating_sub(before)).unwrap_or_default();
             let stored = snapshot.events(&stream.observer, from.executed(), PAGE).await;
             let stored = stored.map_err(|error| error.to_string())?;
             let version = stored.first().map(|event| Version::from_column(event.version));
