@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use crate::market::{Market, Markets};
+use crate::market::{self, Market};
 use crate::state::DatabaseUrl;
 use crate::subject::NodeUrl;
 use crate::telemetry::log;
@@ -73,18 +73,32 @@ pub struct Node {
     node_api_key: Option<String>,
 }
 
-/// How the worker goes about it.
+/// The markets that a command is about.
 #[derive(Debug, Clone, Args)]
-pub struct Worker {
+pub struct Markets {
     /// Names of built-in markets (imart, or imart@0xADDRESS for another deployment) or market files, comma-separated
     #[arg(long, env = "MARKETS", value_name = "MARKETS", help_heading = "Settings", default_value = default::MARKETS)]
     markets: String,
-    /// Pause between polls of a caught-up observer (250ms, 2s, 1m)
-    #[arg(long, env = "POLL_INTERVAL", value_name = "DURATION", help_heading = "Settings", default_value = default::POLL_INTERVAL)]
-    poll_interval: String,
+}
+
+/// What is done about events that cannot be decoded.
+#[derive(Debug, Clone, Args)]
+pub struct Parking {
     /// Parked events in a row before an observer stops
     #[arg(long, env = "MAX_PARKED", value_name = "N", help_heading = "Settings", default_value = default::MAX_PARKED)]
     max_parked: String,
+}
+
+/// How the worker goes about it.
+#[derive(Debug, Clone, Args)]
+pub struct Worker {
+    #[command(flatten)]
+    markets: Markets,
+    /// Pause between polls of a caught-up observer (250ms, 2s, 1m)
+    #[arg(long, env = "POLL_INTERVAL", value_name = "DURATION", help_heading = "Settings", default_value = default::POLL_INTERVAL)]
+    poll_interval: String,
+    #[command(flatten)]
+    parking: Parking,
     /// How long an observer stays with a worker that no longer says that it lives: others of the same database take over a third
     /// later at most. Shorter is sooner, and more often a slow database is taken for a dead worker, which only wastes work
     #[arg(long, env = "LEASE", value_name = "DURATION", help_heading = "Settings", default_value = default::LEASE)]
@@ -232,9 +246,9 @@ impl Node {
     }
 }
 
-impl Worker {
+impl Markets {
     /// The markets, each read from its file.
-    pub fn markets(&self) -> Result<Arc<Markets>> {
+    pub fn markets(&self) -> Result<Arc<market::Markets>> {
         let wrong = |value: &str, remedy: String| SettingError { setting: "MARKETS", value: value.to_owned(), remedy };
         let mut markets = vec![];
         for text in list(set_or(&self.markets, default::MARKETS)) {
@@ -253,9 +267,30 @@ impl Worker {
         if markets.is_empty() {
             return Err(wrong(&self.markets, "names no market; `imart` is built in".to_owned()));
         }
-        let markets = Markets::new(markets)
+        let markets = market::Markets::new(markets)
             .map_err(|twice| wrong(&self.markets, format!("market {twice} is there twice: each name only once")))?;
         Ok(Arc::new(markets))
+    }
+}
+
+impl Parking {
+    /// How many parked events in a row stop an observer; at least 1.
+    pub fn max_parked(&self) -> Result<u64> {
+        let number = parse::<u64>("MAX_PARKED", set_or(&self.max_parked, default::MAX_PARKED))
+            .ok()
+            .filter(|number| (1..=1_000_000).contains(number));
+        number.ok_or_else(|| SettingError {
+            setting: "MAX_PARKED",
+            value: self.max_parked.clone(),
+            remedy: "expected a number from 1 to 1000000".to_owned(),
+        })
+    }
+}
+
+impl Worker {
+    /// The markets, each read from its file.
+    pub fn markets(&self) -> Result<Arc<market::Markets>> {
+        self.markets.markets()
     }
 
     /// The pause between polls.
@@ -284,16 +319,9 @@ impl Worker {
         Ok(lease)
     }
 
-    /// How many parked events in a row stop an observer; at least 1.
+    /// How many parked events in a row stop an observer.
     pub fn max_parked(&self) -> Result<u64> {
-        let number = parse::<u64>("MAX_PARKED", set_or(&self.max_parked, default::MAX_PARKED))
-            .ok()
-            .filter(|number| (1..=1_000_000).contains(number));
-        number.ok_or_else(|| SettingError {
-            setting: "MAX_PARKED",
-            value: self.max_parked.clone(),
-            remedy: "expected a number from 1 to 1000000".to_owned(),
-        })
+        self.parking.max_parked()
     }
 
     /// Where to answer over HTTP.

@@ -17,6 +17,7 @@ pub mod market;
 pub mod state;
 pub mod observer;
 pub mod import;
+pub mod verify;
 pub mod api;
 pub mod simulate;
 pub mod telemetry;

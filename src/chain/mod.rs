@@ -2,6 +2,7 @@
 
 mod address;
 mod amount;
+mod digest;
 mod event;
 mod position;
 mod timestamp;
@@ -9,6 +10,7 @@ pub mod token;
 
 pub use address::{Address, canonical_type};
 pub use amount::Amount;
+pub use digest::{Digest, canonical_data};
 pub use event::{ChainId, RawEvent};
 pub use position::{SeqNo, Version};
 pub use timestamp::Timestamp;

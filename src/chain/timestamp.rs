@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Microseconds since 1970 (UTC), at most the end of the year 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -30,10 +33,23 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// RFC 3339, with microseconds.
-impl serde::Serialize for Timestamp {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+/// RFC 3339 with microseconds where people read it.
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let micros = if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            chrono::DateTime::parse_from_rfc3339(&text).map_err(D::Error::custom)?.timestamp_micros()
+        } else {
+            i64::deserialize(deserializer)?
+        };
+        let time = u128::try_from(micros).ok().and_then(Self::from_micros);
+        time.ok_or_else(|| D::Error::custom("a time before 1970 or beyond the year 9999"))
     }
 }
 

@@ -8,6 +8,7 @@ mod rebuild;
 mod run;
 mod simulate;
 mod status;
+mod verify;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -51,6 +52,8 @@ enum Command {
     Rebuild(rebuild::Args),
     /// How far each observer is, and what it waits for
     Status(status::Args),
+    /// Whether every event is stored, once, and the tables are exactly what folding makes of them; status 1 if not
+    Verify(verify::Args),
     /// Rows for people, or for scripts with --json
     List(list::Args),
 }
@@ -129,6 +132,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             Command::Migrate(args) => migrate::run(args, &cli.logs).await,
             Command::Rebuild(args) => rebuild::run(args, &cli.logs).await,
             Command::Status(args) => status::run(args, &cli.logs).await,
+            Command::Verify(args) => verify::run(args, &cli.logs).await,
             Command::List(args) => list::run(args, &cli.logs).await,
         }
     });

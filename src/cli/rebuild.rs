@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::run::{reasons, worker_name};
-use super::{Failure, Outcome, connect, log_to_stdout, until_signal};
-use crate::config::{Database, Logs, Worker};
+use super::{Failure, Outcome, connect, log_to_stdout, print, until_signal};
+use crate::config::{self, Database, Logs, Parking};
 use crate::market::Markets;
 use crate::observer::{self, Board};
 use crate::state::{Rebuild, Store, StoredEvents, Swap, Trouble};
+use crate::verify;
 
 /// How long the leases hold that are seized, should the rebuild be killed then.
 const LEASE: Duration = Duration::from_secs(5);
@@ -25,17 +26,19 @@ pub struct Args {
     #[command(flatten)]
     database: Database,
     #[command(flatten)]
-    worker: Worker,
+    markets: config::Markets,
+    #[command(flatten)]
+    parking: Parking,
     /// Begin anew, even if an earlier rebuild can be gone on with
     #[arg(long)]
     restart: bool,
 }
 
 pub async fn run(args: Args, logs: &Logs) -> Outcome {
-    let markets = args.worker.markets()?;
+    let markets = args.markets.markets()?;
     let config = observer::Config {
         poll_interval: Duration::from_secs(1),
-        max_parked: args.worker.max_parked()?,
+        max_parked: args.parking.max_parked()?,
         until_caught_up: true,
         lease: None,
         worker: format!("rebuild {}", worker_name()),
@@ -54,8 +57,16 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     let done = alone(&store, &config.worker, finish(&rebuild, &config, &markets, &cancel)).await;
     store.release(&config.worker).await?;
     done?;
-    tracing::info!("rebuilt in {:.1} s", started.elapsed().as_secs_f64());
-    Ok(store.close().await?)
+    tracing::info!("rebuilt in {:.1} s; verifying", started.elapsed().as_secs_f64());
+    let certificate = verify::run(&store, &markets, None, &verify::Config::default(), Arc::default()).await;
+    let certificate = certificate.map_err(Failure::Failed)?;
+    store.close().await?;
+    if !certificate.verified {
+        print(&certificate.to_string())?;
+        return Err(Failure::Failed(certificate.conclusion()));
+    }
+    tracing::info!("{}", certificate.conclusion());
+    Ok(())
 }
 
 /// Folds all that is stored, and was not folded yet.

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Kind;
 use crate::chain::{Address, Amount, Timestamp};
 
 /// One decoded event. What the event does not tell is `None`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarketEvent {
     pub kind: Kind,
     /// The listing or offer that it speaks of; present for every kind but the two creations.
@@ -38,7 +39,7 @@ pub struct MarketEvent {
 }
 
 /// The collection or token that an event is about. The ids of v1 are hashes ([`crate::chain::token`]).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Item {
     pub collection_id: Option<Address>,
     pub collection_name: Option<Arc<str>>,
@@ -49,7 +50,7 @@ pub struct Item {
 }
 
 /// The token standard: v1 (`0x3::token`) or v2 (objects, `0x4`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Standard {
     V1,
     V2,
@@ -67,7 +68,7 @@ impl Standard {
 }
 
 /// What makes two events of a market speak of the same listing or offer.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// `order_id` or `offer_id`: market and key, at most 100 characters.
     pub id: Arc<str>,

@@ -1,9 +1,9 @@
 //! The standard actions of a marketplace. The program knows these; market files say which stream is which.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What an event does, by its name in `activities.kind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     PlaceListing,

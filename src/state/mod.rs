@@ -3,7 +3,7 @@
 
 mod commit;
 mod connect;
-#[doc(hidden)] // For benchmarks that write the same rows in other ways.
+#[doc(hidden)] // For verifying, and for benchmarks that write the same rows in other ways.
 pub mod convert;
 pub mod entities;
 mod error;
@@ -19,6 +19,7 @@ mod rebuild;
 mod share;
 mod stored;
 mod tables;
+mod snapshot;
 mod url;
 mod value;
 mod write;
@@ -32,6 +33,7 @@ pub use plan::{After, Plan};
 pub use progress::{Checkpoint, ObserverReport};
 pub use query::{Filter, Floor, Overview, Parked};
 pub use rebuild::{Rebuild, Swap};
+pub use snapshot::{Chunk, Snapshot};
 pub use stored::StoredEvents;
 pub use url::DatabaseUrl;
 pub use value::{at, now};
