@@ -1,6 +1,7 @@
 //! Keeping leases: which observers this worker executes, and telling each when that changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,10 +116,11 @@ impl Keeper {
             }
             // Never given up half-way: nobody knows what a server does with it then.
             let round = self.store.lease(&self.worker, &self.wants, self.length);
-            match stop.run_until_cancelled(round).await {
+            let done = until_stopped(pin!(round), &stop).await;
+            match done {
                 Some(Ok(leases)) => self.tell(leases),
                 Some(Err(error)) => self.fails(&error),
-                None => break,
+                None => return,
             }
         }
         let _ = timeout(GOODBYE, self.store.release(&self.worker)).await;
@@ -149,6 +151,14 @@ impl Keeper {
         if error.trouble() != Trouble::Contended && !std::mem::replace(&mut self.is_failing, true) {
             tracing::warn!("leases cannot be renewed, other workers may take over: {error}");
         }
+    }
+}
+
+/// What `round` gives, even if that is after `stop`, but not for ever.
+async fn until_stopped<T>(mut round: Pin<&mut impl Future<Output = T>>, stop: &CancellationToken) -> Option<T> {
+    match stop.run_until_cancelled(&mut round).await {
+        None => timeout(GOODBYE, round).await.ok(),
+        done => done,
     }
 }
 

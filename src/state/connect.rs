@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::sqlx::{
-    Executor,
+    Connection, Executor,
     sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm::{ConnectOptions, Database, DbBackend};
@@ -78,6 +78,16 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
             })
         })
     });
+    // SQLite may end a transaction by itself, as on a full disk, of which the driver knows nothing: such a connection could
+    // never begin another one.
+    options.map_sqlx_sqlite_pool_opts(|pool| {
+        pool.after_release(|connection, _| {
+            Box::pin(async move {
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
+    });
     options.map_sqlx_mysql_opts(|mysql| mysql.statement_cache_capacity(STATEMENTS));
     options.map_sqlx_sqlite_opts(move |sqlite| {
         sqlite
@@ -90,4 +100,29 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
             .busy_timeout(Duration::from_secs(10))
     });
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait, TransactionTrait};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sqlite_goes_on_after_a_transaction_that_it_has_ended_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/full.db?mode=rwc", folder.path().display());
+        let store = Store::connect(&url.parse().unwrap()).await.unwrap();
+        store.db.execute_unprepared("CREATE TABLE t (text TEXT)").await.unwrap();
+        for _ in 0..3 {
+            let transaction = store.db.begin().await.unwrap();
+            // What a full disk says, and does: the transaction is over.
+            transaction.execute_unprepared("ROLLBACK").await.unwrap();
+            assert!(transaction.commit().await.is_err());
+        }
+        let transaction = store.db.begin().await.unwrap();
+        transaction.execute_unprepared("INSERT INTO t VALUES ('in time')").await.unwrap();
+        transaction.commit().await.unwrap();
+        store.close().await.unwrap();
+    }
 }

@@ -41,9 +41,11 @@ pub use write::Recorder;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout;
 
 use crate::chain::SeqNo;
 use tables::Tables;
@@ -89,9 +91,14 @@ impl Store {
 
     /// Closes all connections.
     pub async fn close(self) -> Result<(), StoreError> {
-        self.commits.close().await?;
-        self.reads.close().await?;
-        Ok(self.db.close().await?)
+        /// One that was given up in the middle of something may never be done with it.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        for pool in [self.commits, self.reads, self.db] {
+            if let Ok(closed) = timeout(PATIENCE, pool.close()).await {
+                closed?;
+            }
+        }
+        Ok(())
     }
 
     /// How a transaction begins that will write.

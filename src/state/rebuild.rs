@@ -101,7 +101,6 @@ impl Rebuild {
                 for patience in ["idle_transaction_timeout = 0", "wait_timeout = 28800"] {
                     let _ = writing.execute_unprepared(&format!("SET SESSION {patience}")).await;
                 }
-                live.db.execute_unprepared("SET SESSION lock_wait_timeout = 5").await?;
                 merge::imported(&live.db).await?;
                 merge::told(&live.db).await?;
                 rename_on_mysql(live).await
@@ -217,7 +216,9 @@ async fn like_on_sqlite(live: &Store, table: &str) -> Result<Vec<String>, StoreE
 
 async fn rename_on_mysql(live: &Store) -> Result<(), StoreError> {
     let swapped = FOLDED.map(|table| format!("{table} TO {PREFIX}old_{table}, {PREFIX}{table} TO {table}"));
-    live.db.execute_unprepared(&format!("RENAME TABLE {}", swapped.join(", "))).await?;
+    // One that waits for a reader's long query would keep all other readers waiting, too.
+    let rename = format!("SET SESSION lock_wait_timeout = 5; RENAME TABLE {}", swapped.join(", "));
+    live.db.execute_unprepared(&rename).await?;
     drop_all(live).await
 }
 

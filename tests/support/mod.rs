@@ -8,6 +8,7 @@ pub mod database;
 pub mod node;
 pub mod plain_fold;
 pub mod process;
+pub mod proxy;
 pub mod tables;
 
 /// One test per database of each scenario, an `async fn(Backend)`.
@@ -21,6 +22,26 @@ macro_rules! on_every_database {
             async fn on_sqlite() {
                 super::$scenario(Backend::Sqlite).await;
             }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_mysql() {
+                super::$scenario(Backend::MySql).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() {
+                super::$scenario(Backend::Postgres).await;
+            }
+        }
+    )+};
+}
+
+/// The same for those that are behind a wire.
+#[macro_export]
+macro_rules! on_every_server {
+    ($($scenario:ident),+ $(,)?) => {$(
+        mod $scenario {
+            use $crate::support::database::Backend;
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_mysql() {

@@ -135,7 +135,12 @@ impl Setup {
 impl Worker {
     /// Waits for a line on stdout that contains `text`.
     pub async fn line(&mut self, text: &str) {
-        let said = |lines: &Vec<String>| lines.iter().any(|line| line.contains(text));
+        self.times(text, 1).await;
+    }
+
+    /// Waits for so many lines on stdout that contain `text`.
+    pub async fn times(&mut self, text: &str, count: usize) {
+        let said = |lines: &Vec<String>| lines.iter().filter(|line| line.contains(text)).count() >= count;
         let waiting = tokio::time::timeout(PATIENCE, self.stdout.lines.wait_for(said));
         if !matches!(waiting.await, Ok(Ok(_))) {
             let all = self.stdout.lines.borrow().join("\n");

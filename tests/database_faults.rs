@@ -1,0 +1,253 @@
+//! What goes wrong between the program and its database, and that in the end nothing is lost or doubled.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use event_worker::simulate::Config;
+use sea_orm::{ConnectionTrait, TransactionTrait};
+use support::database::{Backend, TestDatabase};
+use support::node::TestNode;
+use support::plain_fold::plain_fold;
+use support::process::Setup;
+use support::proxy::Proxy;
+use support::tables;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+on_every_server!(
+    connections_that_end_at_every_message,
+    lost_answers_to_commit,
+    a_server_that_goes_away_and_comes_back,
+    a_slow_server,
+    connections_taken_by_somebody_else,
+);
+
+on_every_database!(a_lock_that_somebody_holds, a_table_that_is_gone, a_worker_stopped_in_front_of_a_hanging_database);
+
+async fn market(events: u64) -> TestNode {
+    TestNode::start(Config { events, collections: 0, ..Config::default() }).await
+}
+
+async fn assert_folded(node: &TestNode, database: &TestDatabase, what: &str) {
+    let what = format!("{:?}, {what}", database.backend);
+    tables::assert_equal(&plain_fold(&node.node.history()), &tables::read(&database.db).await, &what);
+}
+
+/// Each connection lives for one message more than the one before it, so that each message of a commit is the last one once.
+async fn connections_that_end_at_every_message(backend: Backend) {
+    let node = market(4_000).await;
+    let database = TestDatabase::create(backend).await;
+    let proxy = Proxy::start(&database.url).await;
+    let setup = Setup::of(&proxy.url, &node.url);
+    // Small commits: many of them.
+    let worker = setup.start();
+    database.until_executed(1, PATIENCE).await;
+    // Connecting alone takes about ten.
+    proxy.cut_after(8);
+    for _ in 0..40 {
+        proxy.kick();
+        node.node.emit(25);
+        let cuts = proxy.faults.cuts.load(Ordering::SeqCst);
+        let before = database.executed().await;
+        let more = async {
+            while database.executed().await == before && proxy.faults.cuts.load(Ordering::SeqCst) < cuts + 8 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, more).await;
+    }
+    proxy.cut_after(0);
+    database.until_executed(node.node.history().len() as u64, PATIENCE).await;
+    worker.terminate().await;
+    worker.ended(PATIENCE).await.expect(0);
+    let cuts = proxy.faults.cuts.load(Ordering::SeqCst);
+    println!("{backend:?}: {cuts} connections cut");
+    assert!(cuts > 30, "{backend:?}: only {cuts} connections were cut");
+    assert_folded(&node, &database, "cut").await;
+}
+
+/// The server has committed, and nobody hears of it.
+async fn lost_answers_to_commit(backend: Backend) {
+    let node = market(3_000).await;
+    let database = TestDatabase::create(backend).await;
+    let proxy = Proxy::start(&database.url).await;
+    let setup = Setup::of(&proxy.url, &node.url);
+    let worker = setup.start();
+    database.until_executed(1, PATIENCE).await;
+    proxy.lose_one_of(2);
+    let mut rounds = 0;
+    while proxy.faults.lost.load(Ordering::SeqCst) < 12 {
+        rounds += 1;
+        assert!(rounds < 200, "{backend:?}: only {} answers lost", proxy.faults.lost.load(Ordering::SeqCst));
+        node.node.emit(20);
+        database.until_executed(node.node.history().len() as u64, PATIENCE).await;
+    }
+    proxy.lose_one_of(0);
+    worker.terminate().await;
+    worker.ended(PATIENCE).await.expect(0);
+    assert_folded(&node, &database, "lost answers").await;
+}
+
+async fn a_server_that_goes_away_and_comes_back(backend: Backend) {
+    let node = market(6_000).await;
+    let database = TestDatabase::create(backend).await;
+    let proxy = Proxy::start(&database.url).await;
+    let setup = Setup::of(&proxy.url, &node.url);
+    let mut worker = setup.start();
+    for round in 1..=3 {
+        let total = node.node.history().len() as u64;
+        database.until_executed(total * round / 4, PATIENCE).await;
+        proxy.down();
+        node.node.emit(500);
+        worker.times("database unreachable", round.try_into().unwrap()).await;
+        proxy.up().await;
+        worker.times("the database works again", round.try_into().unwrap()).await;
+    }
+    database.until_executed(node.node.history().len() as u64, PATIENCE).await;
+    worker.terminate().await;
+    let ended = worker.ended(PATIENCE).await.expect(0);
+    // Once per change, not once per try; a connection from before may still be found broken afterwards.
+    let told = ended.stdout.matches("all observers wait").count();
+    assert!((3..=8).contains(&told), "{told} times: {}", ended.stdout);
+    assert_folded(&node, &database, "away").await;
+}
+
+async fn a_slow_server(backend: Backend) {
+    let node = market(1_500).await;
+    let database = TestDatabase::create(backend).await;
+    let proxy = Proxy::start(&database.url).await;
+    proxy.delay(Duration::from_millis(20));
+    Setup::of(&proxy.url, &node.url).until_caught_up().await.expect(0);
+    assert_folded(&node, &database, "slow").await;
+}
+
+/// The user may have only so many connections, and somebody else has them.
+async fn connections_taken_by_somebody_else(backend: Backend) {
+    let node = market(1_000).await;
+    let database = TestDatabase::create(backend).await;
+    let (name, user) = (database.name(), format!("u{}", &database.name()[3..]));
+    let limit = async |connections: u32| match backend {
+        Backend::MySql => {
+            let sql = format!("ALTER USER '{user}'@'%' WITH MAX_USER_CONNECTIONS {connections}");
+            database.execute(&sql).await;
+        }
+        Backend::Postgres => database.execute(&format!("ALTER ROLE {user} CONNECTION LIMIT {connections}")).await,
+        Backend::Sqlite => unreachable!("it has no server"),
+    };
+    match backend {
+        Backend::MySql => {
+            database.execute(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'secret'")).await;
+            database.execute(&format!("GRANT ALL ON {name}.* TO '{user}'@'%'")).await;
+        }
+        _ => {
+            database.execute(&format!("CREATE ROLE {user} LOGIN PASSWORD 'secret' CONNECTION LIMIT 1")).await;
+            database.execute(&format!("GRANT ALL ON SCHEMA public TO {user}")).await;
+        }
+    }
+    limit(1).await;
+    let url = database.url_for(&user, "secret");
+    let mut other = sea_orm::ConnectOptions::new(&url);
+    let other = sea_orm::Database::connect(other.max_connections(1).sqlx_logging(false).to_owned()).await.unwrap();
+    let mut worker = Setup::of(&url, &node.url).start();
+    worker.line("database unreachable").await;
+    limit(20).await;
+    database.until_executed(1_000, PATIENCE).await;
+    worker.terminate().await;
+    worker.ended(PATIENCE).await.expect(0);
+    other.close().await.unwrap();
+    assert_folded(&node, &database, "taken").await;
+    if backend == Backend::MySql {
+        database.execute(&format!("DROP USER '{user}'@'%'")).await;
+    } else {
+        database.execute(&format!("DROP OWNED BY {user} CASCADE")).await;
+        database.execute(&format!("DROP ROLE {user}")).await;
+    }
+}
+
+/// For longer than a worker waits without a word.
+async fn a_lock_that_somebody_holds(backend: Backend) {
+    let node = market(1_000).await;
+    let database = TestDatabase::create(backend).await;
+    let setup = Setup::of(&database.url, &node.url);
+    setup.until_caught_up().await.expect(0);
+    let transaction = database.db.begin().await.unwrap();
+    transaction.execute_unprepared("UPDATE commits SET number = number").await.unwrap();
+    let worker = setup.start();
+    node.node.emit(300);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    transaction.rollback().await.unwrap();
+    database.until_executed(node.node.history().len() as u64, PATIENCE).await;
+    worker.terminate().await;
+    worker.ended(PATIENCE).await.expect(0);
+    assert_folded(&node, &database, "locked").await;
+}
+
+/// The observers that need it stop, and say what to do.
+async fn a_table_that_is_gone(backend: Backend) {
+    let node = market(500).await;
+    let database = TestDatabase::create(backend).await;
+    let setup = Setup::of(&database.url, &node.url);
+    setup.until_caught_up().await.expect(0);
+    database.execute("ALTER TABLE orders RENAME TO elsewhere").await;
+    node.node.emit(300);
+    let ended = setup.until_caught_up().await.expect(1);
+    assert!(ended.stderr.contains("event-worker migrate up"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("imart:list"), "{}", ended.stderr);
+    database.execute("ALTER TABLE elsewhere RENAME TO orders").await;
+    setup.until_caught_up().await.expect(0);
+    assert_folded(&node, &database, "a table gone").await;
+}
+
+/// It ends in time all the same.
+async fn a_worker_stopped_in_front_of_a_hanging_database(backend: Backend) {
+    let node = market(500).await;
+    let database = TestDatabase::create(backend).await;
+    let setup = Setup::of(&database.url, &node.url);
+    setup.until_caught_up().await.expect(0);
+    let transaction = database.db.begin().await.unwrap();
+    transaction.execute_unprepared("UPDATE commits SET number = number").await.unwrap();
+    let mut worker = setup.start();
+    node.node.emit(100);
+    worker.line("8 observers of").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    worker.terminate().await;
+    worker.ended(Duration::from_secs(10)).await.expect(0);
+    transaction.rollback().await.unwrap();
+    setup.until_caught_up().await.expect(0);
+    assert_folded(&node, &database, "hanging").await;
+}
+
+/// A disk of 3 MB of memory: what does not fit waits until there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk() {
+    let node = market(3_000).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display().to_string();
+    let run = |program: &str, arguments: &[&str]| {
+        Command::new(program).args(arguments).status().is_ok_and(|status| status.success())
+    };
+    if !run("mount", &["-t", "tmpfs", "-o", "size=3m", "tmpfs", &path]) {
+        eprintln!("skipped: only root may mount a small disk");
+        return;
+    }
+    let url = format!("sqlite://{path}/full.db?mode=rwc");
+    let setup = Setup::of(&url, &node.url);
+    let mut worker = setup.start();
+    worker.line("all observers wait, database unreachable").await;
+    assert!(run("mount", &["-o", "remount,size=200m", &path]));
+    worker.line("the database works again").await;
+    setup.until_caught_up().await.expect(0);
+    worker.terminate().await;
+    worker.ended(PATIENCE).await.expect(0);
+    let database = sea_orm::Database::connect(&url).await.unwrap();
+    let tables = tables::read(&database).await;
+    database.close().await.unwrap();
+    let unmounted = run("umount", &["-l", &path]);
+    tables::assert_equal(&plain_fold(&node.node.history()), &tables, "a full disk");
+    assert!(unmounted);
+}
