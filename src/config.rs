@@ -72,12 +72,19 @@ pub struct Node {
     node_api_key: Option<String>,
 }
 
-/// How the worker goes about it.
+/// What is followed.
 #[derive(Debug, Clone, Args)]
-pub struct Worker {
+pub struct Followed {
     /// Names of built-in markets (imart, or imart@0xADDRESS for another deployment) or market files, comma-separated
     #[arg(long, env = "MARKETS", value_name = "MARKETS", help_heading = "Settings", default_value = default::MARKETS)]
     markets: String,
+}
+
+/// How the worker goes about it.
+#[derive(Debug, Clone, Args)]
+pub struct Worker {
+    #[command(flatten)]
+    pub followed: Followed,
     /// Pause between polls of a caught-up observer (250ms, 2s, 1m)
     #[arg(long, env = "POLL_INTERVAL", value_name = "DURATION", help_heading = "Settings", default_value = default::POLL_INTERVAL)]
     poll_interval: String,
@@ -227,7 +234,7 @@ impl Node {
     }
 }
 
-impl Worker {
+impl Followed {
     /// The markets, each read from its file.
     pub fn markets(&self) -> Result<Arc<Markets>> {
         let wrong = |value: &str, remedy: String| SettingError { setting: "MARKETS", value: value.to_owned(), remedy };
@@ -252,7 +259,9 @@ impl Worker {
             .map_err(|twice| wrong(&self.markets, format!("market {twice} is there twice: each name only once")))?;
         Ok(Arc::new(markets))
     }
+}
 
+impl Worker {
     /// The pause between polls.
     pub fn poll_interval(&self) -> Result<Duration> {
         let interval = duration("POLL_INTERVAL", set_or(&self.poll_interval, default::POLL_INTERVAL))?;

@@ -10,6 +10,7 @@ mod columns;
 mod m20261121_000001_tables;
 mod m20261121_000002_import;
 mod m20261121_000003_commits;
+mod m20261122_000005_letters;
 
 /// All schema changes, oldest first.
 pub struct Migrator;
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_tables::Migration),
             Box::new(m20261121_000002_import::Migration),
             Box::new(m20261121_000003_commits::Migration),
+            Box::new(m20261122_000005_letters::Migration),
         ]
     }
 

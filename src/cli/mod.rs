@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Each puts the parts together and runs them.
 
 mod collection_import;
+mod dead_letters;
 mod demo;
 mod list;
 mod migrate;
@@ -48,6 +49,8 @@ enum Command {
     Migrate(migrate::Args),
     /// How far each observer is, and what it waits for
     Status(status::Args),
+    /// Events that could not be decoded: list, show, retry, discard
+    DeadLetters(dead_letters::Args),
     /// Rows for people, or for scripts with --json
     List(list::Args),
 }
@@ -125,6 +128,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             Command::CollectionImport(args) => collection_import::run(args, &cli.logs).await,
             Command::Migrate(args) => migrate::run(args, &cli.logs).await,
             Command::Status(args) => status::run(args, &cli.logs).await,
+            Command::DeadLetters(args) => dead_letters::run(args, &cli.logs).await,
             Command::List(args) => list::run(args, &cli.logs).await,
         }
     });

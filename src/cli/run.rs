@@ -60,7 +60,7 @@ pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
     Ok(Prepared {
         url,
         nodes: Arc::new(Nodes::new(args.node.nodes()?).map_err(Failure::Setting)?),
-        markets: args.worker.markets()?,
+        markets: args.worker.followed.markets()?,
         config,
         api: args.worker.api()?,
     })

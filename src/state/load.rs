@@ -74,7 +74,7 @@ async fn entries_of(db: &impl ConnectionTrait, markets: &Markets, which: Conditi
         })?;
         let entry = stream.entry(&raw).map_err(|why| {
             StoreError::Refused(format!(
-                "the stored event {observer} {} no longer decodes ({why}): the market file has changed",
+                "the stored event {observer} {} no longer decodes ({why}): the market file has changed; start every worker again with the newest one",
                 raw.seq_no
             ))
         })?;

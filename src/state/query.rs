@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter,
 use super::entities::{
     activities, checkpoints, collections, dead_letters, markets, observer_status, offers, orders, tokens,
 };
-use super::{Store, StoreError};
+use super::{LetterState, Store, StoreError};
 use crate::chain::Timestamp;
 
 /// What `status` knows of all observers.
@@ -63,7 +63,7 @@ impl Store {
             .column(dead_letters::Column::Observer)
             .column_as(dead_letters::Column::SeqNo.count(), "events")
             .column_as(dead_letters::Column::FirstSeenAt.min(), "oldest")
-            .filter(dead_letters::Column::State.eq("parked"))
+            .filter(dead_letters::Column::State.eq(LetterState::Parked.name()))
             .group_by(dead_letters::Column::Observer)
             .into_model::<Parked>();
         Ok(Overview {
