@@ -7,9 +7,13 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use event_worker::market::{Market, Markets};
 use event_worker::simulate::{Config, Emitted};
+use event_worker::state::{Executed, Handled, Slice, Store, StoreError};
+use event_worker::subject::{self, EventHandle, Nodes, Subject};
 use serde_json::Value;
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
@@ -20,6 +24,7 @@ use support::tables::{self, Tables};
 on_every_database!(
     retried_events_end_in_the_rows_that_they_would_have_given_at_once,
     retrying_beside_a_worker_and_another_retry_is_exact,
+    a_retry_overtakes_the_plan_of_a_worker,
     discarded_events_stay_out_of_the_tables_until_somebody_wants_them,
 );
 
@@ -62,6 +67,25 @@ impl Parked {
         let setup = Setup::of(&self.database.url, &self.node.url).command("dead-letters");
         let arguments: Vec<_> = arguments.split_whitespace().collect();
         setup.start_with(&arguments).ended(LIMIT).await
+    }
+
+    /// What the node has beyond the checkpoints.
+    async fn to_execute(&self, store: &Store, markets: &Markets) -> Vec<Slice> {
+        let config = subject::Config { nodes: vec![(self.node.url.parse().unwrap(), None)], archive: None };
+        let nodes = Arc::new(Nodes::new(config).unwrap());
+        let mut slices = vec![];
+        for stream in markets.streams() {
+            let handle = &stream.handle;
+            let subject = EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field);
+            let page = subject.page(store.checkpoint(&stream.observer).await.unwrap().next).await.unwrap();
+            assert!(!page.full, "one page is all of it");
+            let executed = |raw| Executed { meaning: stream.entry(&raw), raw };
+            let events: Vec<_> = page.events.into_iter().map(executed).collect();
+            if !events.is_empty() {
+                slices.push(Slice { stream: Arc::clone(stream), chain_id: page.ledger.chain_id, events });
+            }
+        }
+        slices
     }
 
     async fn count(&self, state: &str) -> i64 {
@@ -133,6 +157,31 @@ async fn retrying_beside_a_worker_and_another_retry_is_exact(backend: Backend) {
     assert_eq!(parked.count("parked").await, 0);
     let tried_otherwise = "SELECT COUNT(*) FROM dead_letters WHERE attempts <> 2";
     assert_eq!(parked.database.number(tried_otherwise).await, Some(0), "each was retried by one of them");
+}
+
+/// A worker reads rows ahead; what a retry writes in between must not be overwritten.
+async fn a_retry_overtakes_the_plan_of_a_worker(backend: Backend) {
+    let parked = Parked::by_the_wrong_file(backend, Config { seed: 36, events: 900, ..Config::default() }).await;
+    parked.node.node.emit(120);
+    let store = Store::connect(&parked.database.url.parse().unwrap()).await.unwrap();
+    let other = Store::connect(&parked.database.url.parse().unwrap()).await.unwrap();
+    let markets = Markets::new(vec![Market::built_in("imart", None).unwrap()]).unwrap();
+    let slices: Arc<[Slice]> = parked.to_execute(&store, &markets).await.into();
+    let plan = store.plan(&markets, Arc::clone(&slices), None).await.unwrap().expect("nothing is under way");
+
+    let mut last = None;
+    loop {
+        let keys = other.letters_to_retry(None, false, last.as_ref()).await.unwrap();
+        let Some(key) = keys.last().cloned() else { break };
+        let handled = other.retry(&markets, &keys, false).await.unwrap();
+        assert!(handled.iter().all(|(_, done)| *done == Handled::Retried));
+        let again = other.retry(&markets, &keys, false).await.unwrap();
+        assert!(again.iter().all(|(_, done)| *done == Handled::RetriedBefore));
+        last = Some(key);
+    }
+    assert!(matches!(store.execute(plan).await, Err(StoreError::Overtaken)));
+    store.commit(&markets, &slices).await.unwrap();
+    parked.assert_holds(&plain_fold(&parked.node.node.history()), "seed 36, overtaken").await;
 }
 
 async fn discarded_events_stay_out_of_the_tables_until_somebody_wants_them(backend: Backend) {
