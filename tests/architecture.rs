@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import. Whoever is not named as imported is imported by nobody.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("chain", &[]),
     ("telemetry", &[]),
     ("backoff", &[]),
@@ -15,6 +15,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("state", &["chain", "subject", "market"]),
     ("observer", &["backoff", "chain", "subject", "market", "state", "telemetry"]),
     ("import", &["backoff", "chain", "subject", "market", "state", "telemetry"]),
+    ("check", &["chain", "market", "state", "subject"]),
     ("api", &["chain", "state", "telemetry"]),
     // The other side of the wire: it must not share a line with what reads it.
     ("simulate", &[]),
@@ -26,6 +27,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "api",
             "backoff",
             "chain",
+            "check",
             "config",
             "import",
             "market",

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. Each puts the parts together and runs them.
 
+mod check;
 mod collection_import;
 mod dead_letters;
 mod demo;
@@ -47,6 +48,8 @@ enum Command {
     CollectionImport(collection_import::Args),
     /// Schema migrations
     Migrate(migrate::Args),
+    /// Is this going to work? Asks nodes, contract, database and machine; each line ok, warn or fail with the remedy
+    Check(check::Args),
     /// How far each observer is, and what it waits for
     Status(status::Args),
     /// Events that could not be decoded: list, show, retry, discard
@@ -127,6 +130,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             Command::Simulate(args) => simulate::run(args, &cli.logs).await,
             Command::CollectionImport(args) => collection_import::run(args, &cli.logs).await,
             Command::Migrate(args) => migrate::run(args, &cli.logs).await,
+            Command::Check(args) => check::run(args, &cli.logs).await,
             Command::Status(args) => status::run(args, &cli.logs).await,
             Command::DeadLetters(args) => dead_letters::run(args, &cli.logs).await,
             Command::List(args) => list::run(args, &cli.logs).await,
