@@ -2,17 +2,19 @@
 //!
 //! Each observer has a [`feed`] that reads [`pages`], several at once while it is behind, within the [`room`] that all feeds
 //! share, checks and decodes them. One [`writer`] takes what all feeds have ready, in ledger order where they are far
-//! behind, and commits it. What is going on stands on the [`board`], from which the [`reporter`] tells `observer_status`, and
-//! [`progress`] people.
+//! behind, and commits it. What is going on stands on the [`board`], from which the [`reporter`] tells `observer_status`,
+//! [`metrics`] Prometheus, and [`progress`] people; [`watch`] names whoever does not answer.
 
 mod board;
 mod feed;
 mod lane;
+mod metrics;
 mod pages;
 mod progress;
 mod reporter;
 mod room;
 mod speed;
+mod watch;
 mod writer;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use board::{Board, Cause, Snapshot, State};
+pub use metrics::{Observed, metrics};
 
 use crate::backoff::Backoff;
 use crate::chain::ChainId;
@@ -30,6 +33,7 @@ use crate::state::{Checkpoint, Store, StoreError, Trouble};
 use crate::subject::Subject;
 use feed::Feed;
 use room::Room;
+use watch::Watched;
 use writer::Writer;
 
 /// How observers go about their work.
@@ -84,7 +88,7 @@ pub async fn run<S: Subject>(
         let feed = Feed::new(
             index,
             Arc::clone(stream),
-            subject(stream),
+            Watched::new(subject(stream), index, &board),
             &checkpoint,
             chain_id,
             &config,

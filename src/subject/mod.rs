@@ -7,6 +7,7 @@ mod error;
 mod handle;
 mod indexer;
 mod inspect;
+mod metrics;
 mod node;
 mod page;
 
