@@ -12,6 +12,9 @@ use serde_json::Value;
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
 use support::process::{Setup, Worker};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 const LIMIT: Duration = Duration::from_secs(40);
 
@@ -47,10 +50,10 @@ impl Told {
                 }
             }
         };
-        match tokio::time::timeout(LIMIT, waiting).await {
-            Ok(text) => text,
-            Err(_) => panic!("not all of {lines:#?} within {LIMIT:?}:\n{}", self.metrics().await.unwrap_or_default()),
+        if let Ok(text) = tokio::time::timeout(LIMIT, waiting).await {
+            return text;
         }
+        panic!("not all of {lines:#?} within {LIMIT:?}:\n{}", self.metrics().await.unwrap_or_default());
     }
 
     async fn end(self) -> support::process::Ended {
@@ -128,6 +131,56 @@ async fn a_node_that_hangs_is_named_before_its_time_is_up() {
         "{}",
         ended.error_log
     );
+}
+
+/// Carries bytes both ways while `open`, and keeps connections whatever happens.
+async fn carry(listener: tokio::net::TcpListener, server: String, open: watch::Receiver<bool>) {
+    async fn one_way(
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+        mut open: watch::Receiver<bool>,
+    ) {
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = from.read(&mut buffer).await {
+            let is_open = open.wait_for(|open| *open).await.is_ok();
+            if !is_open || to.write_all(&buffer[..read]).await.is_err() {
+                return;
+            }
+        }
+    }
+    while let Ok((client, _)) = listener.accept().await {
+        let server = TcpStream::connect(&server).await.unwrap();
+        let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+        tokio::spawn(one_way(from_client, to_server, open.clone()));
+        tokio::spawn(one_way(from_server, to_client, open.clone()));
+    }
+}
+
+/// A worker that has nothing to commit tells it all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_hangs_without_an_error_is_named_and_gone_on_with() {
+    let database = TestDatabase::create(Backend::MySql).await;
+    let node = TestNode::start(Config { seed: 43, events: 300, ..Config::default() }).await;
+    let mut url = url::Url::parse(&database.url).unwrap();
+    let server = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
+    let (gate, open) = watch::channel(true);
+    tokio::spawn(carry(listener, server, open));
+    let told = Told::start(Setup::of(url.as_str(), &node.url));
+    let follows = "event_worker_observer_state{cause=\"caught up\",observer=\"imart:buy\",state=\"following\"} 1";
+    told.until(&[follows]).await;
+    gate.send_replace(false);
+    told.until(&[
+        "event_worker_observer_state{cause=\"database unreachable\",observer=\"imart:buy\",state=\"waiting\"} 1",
+    ])
+    .await;
+    gate.send_replace(true);
+    told.until(&[follows]).await;
+    node.node.emit(50);
+    database.until_executed(node.node.history().len() as u64, LIMIT).await;
+    let ended = told.end().await;
+    assert!(ended.error_log.contains("all observers wait, database unreachable: no answer for"), "{}", ended.error_log);
 }
 
 /// PostgreSQL waits for a lock without end: no error tells of it.

@@ -184,6 +184,7 @@ impl Line {
             "last_error": self.error,
             "dead_letters": self.parked,
             "oldest_dead_letter": self.oldest_parked,
+            "oldest_dead_letter_seconds": self.oldest_parked.map(seconds_since),
             "worker": self.worker,
         })
     }
