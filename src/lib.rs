@@ -16,6 +16,7 @@ pub mod subject;
 pub mod market;
 pub mod state;
 pub mod observer;
+pub mod check;
 pub mod import;
 pub mod verify;
 pub mod api;

@@ -16,6 +16,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("observer", &["backoff", "chain", "subject", "market", "state", "telemetry"]),
     ("import", &["backoff", "chain", "subject", "market", "state", "telemetry"]),
     ("verify", &["backoff", "chain", "subject", "market", "state", "observer", "telemetry"]),
+    ("check", &["chain", "market", "state", "subject"]),
     ("api", &["chain", "state", "telemetry"]),
     // The other side of the wire: it must not share a line with what reads it.
     ("simulate", &[]),
@@ -27,6 +28,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "api",
             "backoff",
             "chain",
+            "check",
             "config",
             "import",
             "market",

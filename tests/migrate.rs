@@ -14,7 +14,11 @@ async fn older(backend: Backend) -> (TestDatabase, Setup) {
     let database = TestDatabase::create(backend).await;
     let migrate = Setup::of(&database.url, "http://127.0.0.1:9/v1").command("migrate");
     migrate.start_with(&["up"]).ended(std::time::Duration::from_mins(1)).await.expect(0);
-    for newest in ["SELECT number FROM commits", "SELECT COUNT(imported) FROM tokens"] {
+    for newest in [
+        "SELECT COUNT(discard_reason) FROM dead_letters",
+        "SELECT number FROM commits",
+        "SELECT COUNT(imported) FROM tokens",
+    ] {
         migrate.start_with(&["down", "--yes"]).ended(std::time::Duration::from_mins(1)).await.expect(0);
         assert_eq!(database.number(newest).await, None, "the newest one is taken back");
     }

@@ -11,6 +11,7 @@ mod m20261121_000001_tables;
 mod m20261121_000002_import;
 mod m20261121_000003_commits;
 mod m20261122_000004_leases;
+mod m20261122_000005_letters;
 
 /// All schema changes, oldest first.
 pub struct Migrator;
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_import::Migration),
             Box::new(m20261121_000003_commits::Migration),
             Box::new(m20261122_000004_leases::Migration),
+            Box::new(m20261122_000005_letters::Migration),
         ]
     }
 

@@ -1,11 +1,16 @@
-//! Being asked over HTTP. For now only whether the worker is alive.
+//! Being asked over HTTP: whether the worker is alive, and its metrics.
 
 use std::net::SocketAddr;
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::metrics::{self, Metric};
 
 /// Where to listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,10 +19,17 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
 }
 
-/// Serves until `stop`. A port that is taken is a warning: the worker's main job does not depend on it.
-pub async fn serve(config: Config, stop: CancellationToken) {
+/// Serves until `stop`; `told` are the metrics at the moment of the question. A port that is taken is a warning: the worker's
+/// main job does not depend on it.
+pub async fn serve(
+    config: Config,
+    told: impl Fn() -> Vec<Metric> + Clone + Send + Sync + 'static,
+    stop: CancellationToken,
+) {
     let Some(listen) = config.listen else { return };
-    let routes = Router::new().route("/healthz", get(async || "ok\n"));
+    let routes = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/metrics", get(async move || answered(metrics::text(&told()))));
     let served = match TcpListener::bind(listen).await {
         Ok(listener) => axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await,
         Err(error) => Err(error),
@@ -26,5 +38,12 @@ pub async fn serve(config: Config, stop: CancellationToken) {
         tracing::warn!(
             "API_LISTEN: cannot listen on {listen}: {error}; going on without, set another address or `off`"
         );
+    }
+}
+
+fn answered(text: Result<String, String>) -> Response {
+    match text {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

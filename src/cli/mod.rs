@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand. Each puts the parts together and runs them.
 
+mod check;
 mod collection_import;
+mod dead_letters;
 mod demo;
 mod list;
 mod migrate;
@@ -54,6 +56,10 @@ enum Command {
     Status(status::Args),
     /// Whether every event is stored, once, and the tables are exactly what folding makes of them; status 1 if not
     Verify(verify::Args),
+    /// Is this going to work? Asks nodes, contract, database and machine; each line ok, warn or fail with the remedy
+    Check(check::Args),
+    /// Events that could not be decoded: list, show, retry, discard
+    DeadLetters(dead_letters::Args),
     /// Rows for people, or for scripts with --json
     List(list::Args),
 }
@@ -133,6 +139,8 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             Command::Rebuild(args) => rebuild::run(args, &cli.logs).await,
             Command::Status(args) => status::run(args, &cli.logs).await,
             Command::Verify(args) => verify::run(args, &cli.logs).await,
+            Command::Check(args) => check::run(args, &cli.logs).await,
+            Command::DeadLetters(args) => dead_letters::run(args, &cli.logs).await,
             Command::List(args) => list::run(args, &cli.logs).await,
         }
     });

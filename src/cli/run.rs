@@ -14,6 +14,7 @@ use crate::market::Markets;
 use crate::observer::{self, Board, Stopped};
 use crate::state::{DatabaseUrl, Store, StoreError, Trouble};
 use crate::subject::{EventHandle, Nodes};
+use crate::telemetry::metrics::Metric;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -72,7 +73,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
     let Prepared { url, nodes, markets, config, api } = prepared;
     let serving = CancellationToken::new();
     let _stop_serving = serving.clone().drop_guard();
-    tokio::spawn(api::serve(api, serving));
+    tokio::spawn(api::serve(api, told(&board, &nodes), serving));
     let Some(store) = patiently(&cancel, || Store::connect(&url)).await else {
         return Ok(());
     };
@@ -98,6 +99,16 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
     match &stopped[..] {
         [] => Ok(()),
         stopped => Err(Failure::Failed(reasons(stopped))),
+    }
+}
+
+/// All metrics, at the moment at which they are asked for.
+fn told(board: &Arc<Board>, nodes: &Arc<Nodes>) -> impl Fn() -> Vec<Metric> + Clone + Send + Sync + 'static {
+    let (board, nodes) = (Arc::clone(board), Arc::clone(nodes));
+    move || {
+        let mut all = observer::metrics(&board);
+        all.extend(nodes.metrics());
+        all
     }
 }
 

@@ -10,7 +10,7 @@ use crate::chain::Timestamp;
 use crate::config::{Database, Logs};
 use crate::observer::State;
 use crate::state::entities::{checkpoints, observer_status};
-use crate::state::{Overview, now};
+use crate::state::{Overview, at, now};
 use crate::telemetry::table::{shortened, table};
 
 /// A worker reports at least every 5 s; one that has been silent for longer is gone.
@@ -81,7 +81,8 @@ fn shown(lines: &[Line], unexpected: i64) -> String {
     if lines.is_empty() {
         return "no observer has run on this database yet: start `event-worker run`".to_owned();
     }
-    let header = ["observer", ">executed", ">behind", ">lag", ">events/s", ">ETA", ">parked", "state", "cause"];
+    let header =
+        ["observer", ">executed", ">behind", ">lag", ">events/s", ">ETA", ">parked", "state", "cause", "since"];
     let mut shown = vec![table(&header, lines.iter().map(Line::row))];
     let mut errors: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for line in lines.iter().filter(|line| line.state == "waiting" || line.state == "stopped") {
@@ -170,6 +171,7 @@ impl Line {
             self.parked.to_string(),
             self.state.clone(),
             self.cause.clone().unwrap_or_default(),
+            self.since.map_or(String::new(), |since| at(since).format("%Y-%m-%d %H:%M:%S").to_string()),
         ]
     }
 
@@ -189,6 +191,7 @@ impl Line {
             "last_error": self.error,
             "dead_letters": self.parked,
             "oldest_dead_letter": self.oldest_parked,
+            "oldest_dead_letter_seconds": self.oldest_parked.map(seconds_since),
             "worker": self.worker,
             "lease_holder": self.holder,
         })

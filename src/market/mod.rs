@@ -7,6 +7,7 @@ mod file;
 pub mod fold;
 mod json;
 mod kind;
+mod mapped;
 mod registry;
 mod value;
 
@@ -14,5 +15,6 @@ pub use decode::Refusal;
 pub use event::{Item, Key, MarketEvent, Standard};
 pub use file::{Handle, Market, MarketError, Stream};
 pub use kind::Kind;
+pub use mapped::MappedField;
 pub use registry::Markets;
 pub use value::storable;

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::metrics::Observed;
+use super::watch::{Asked, Whom};
 use crate::chain::{SeqNo, Timestamp};
 use crate::market::Markets;
 use crate::state::now;
@@ -85,6 +87,9 @@ pub struct Board {
     lanes: Mutex<Vec<Lane>>,
     database: Mutex<Option<(Cause, String, Timestamp)>>,
     writer: Mutex<Writing>,
+    /// The nodes, by observer, and behind them the database.
+    asked: Mutex<Vec<Asked>>,
+    observed: Mutex<Observed>,
 }
 
 #[derive(Default)]
@@ -94,8 +99,8 @@ struct Writing {
     waited: [Duration; 3],
 }
 
-struct Lane {
-    shown: Snapshot,
+pub(super) struct Lane {
+    pub(super) shown: Snapshot,
     executed_time: Option<Timestamp>,
     ledger_time: Option<Timestamp>,
 }
@@ -118,34 +123,73 @@ impl Board {
             executed_time: None,
             ledger_time: None,
         };
+        let lanes: Vec<_> = markets.streams().map(|stream| lane(&stream.observer)).collect();
         Self {
-            lanes: Mutex::new(markets.streams().map(|stream| lane(&stream.observer)).collect()),
+            asked: Mutex::new((0..=lanes.len()).map(|_| Asked::default()).collect()),
+            lanes: Mutex::new(lanes),
             database: Mutex::default(),
             writer: Mutex::default(),
+            observed: Mutex::default(),
         }
+    }
+
+    /// What is counted, and what the database was last found to hold.
+    #[must_use]
+    pub fn observed(&self) -> Observed {
+        locked(&self.observed).clone()
+    }
+
+    pub(super) fn observe(&self, change: impl FnOnce(&mut Observed)) {
+        change(&mut locked(&self.observed));
+    }
+
+    pub(super) fn ask(&self, whom: Whom) -> u64 {
+        self.asked_of(whom, Asked::ask)
+    }
+
+    pub(super) fn answer(&self, whom: Whom, question: u64) {
+        self.asked_of(whom, |asked| asked.answer(question));
+    }
+
+    /// For how long that one has not answered, if that is worth speaking of.
+    pub(super) fn silent(&self, whom: Whom) -> Option<Duration> {
+        self.asked_of(whom, |asked| asked.silent())
+    }
+
+    fn asked_of<T>(&self, whom: Whom, act: impl FnOnce(&mut Asked) -> T) -> T {
+        let mut asked = locked(&self.asked);
+        let database = asked.len() - 1;
+        act(&mut asked[match whom {
+            Whom::Node(index) => index,
+            Whom::Database => database,
+        }])
     }
 
     /// How the writer has got on since this was last asked.
     #[must_use]
     pub fn work(&self) -> Work {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = locked(&self.writer);
         let waited = std::mem::take(&mut writer.waited);
         let most = Waits::ALL.into_iter().zip(waited).filter(|(_, time)| !time.is_zero()).max_by_key(|(_, time)| *time);
         Work { last_commit: writer.last_commit, waits_for: most.map(|(waits, _)| waits) }
     }
 
     pub(super) fn committed(&self, events: usize) {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).last_commit = events;
+        locked(&self.writer).last_commit = events;
+        self.observe(|observed| {
+            observed.commits += 1;
+            observed.events += u64::try_from(events).unwrap_or(u64::MAX);
+        });
     }
 
     pub(super) fn waited(&self, waits: Waits, time: Duration) {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).waited[waits as usize] += time;
+        locked(&self.writer).waited[waits as usize] += time;
     }
 
     /// All observers, as they stand. While the database waits, so do they.
     #[must_use]
     pub fn snapshots(&self) -> Vec<Snapshot> {
-        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let database = locked(&self.database).clone();
         let mut shown: Vec<_> = self.lanes().iter().map(Lane::snapshot).collect();
         if let Some((cause, detail, since)) = database {
             for observer in shown.iter_mut().filter(|observer| observer.state != State::Stopped) {
@@ -218,23 +262,32 @@ impl Board {
     }
 
     pub(super) fn database_waits(&self, cause: Cause, detail: &str) {
-        let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        self.database_waits_since(cause, detail, now());
+    }
+
+    pub(super) fn database_waits_since(&self, cause: Cause, detail: &str, since: Timestamp) {
+        let mut database = locked(&self.database);
         if database.as_ref().is_none_or(|(before, ..)| *before != cause) {
             tracing::warn!("all observers wait, {cause}: {detail}");
-            *database = Some((cause, detail.to_owned(), now()));
+            self.observe(|observed| observed.database_waits += 1);
+            *database = Some((cause, detail.to_owned(), since));
         }
     }
 
     pub(super) fn database_works(&self) {
-        let before = self.database.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let before = locked(&self.database).take();
         if let Some((_, _, since)) = before {
             tracing::info!("the database works again after {} s", seconds_between(since, now()));
         }
     }
 
-    fn lanes(&self) -> MutexGuard<'_, Vec<Lane>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lanes(&self) -> MutexGuard<'_, Vec<Lane>> {
+        locked(&self.lanes)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Lane {

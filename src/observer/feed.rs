@@ -218,7 +218,7 @@ impl<S: Subject> Feed<S> {
         Err(End::Stopped(
             Cause::Parked,
             format!(
-                "{} events in a row could not be decoded, up to seq no {}: the contract has probably changed; see dead_letters; mend the market file, and raise MAX_PARKED above that number to go on",
+                "{} events in a row could not be decoded, up to seq no {}: the contract has probably changed; they are in dead_letters; mend the market file and run `event-worker dead-letters retry --all`, or raise MAX_PARKED above that number",
                 self.parked,
                 self.next.executed()
             ),

@@ -2,19 +2,21 @@
 //!
 //! Which observers this worker executes say the leases that it keeps ([`lease`]). While it has one it is on [`duty`]: a [`feed`] reads [`pages`], several at once while it is behind, within the [`room`] that all feeds
 //! share, checks and decodes them. One [`writer`] takes what all feeds have ready, in ledger order where they are far
-//! behind, and commits it. What is going on stands on the [`board`], from which the [`reporter`] tells `observer_status`, and
-//! [`progress`] people.
+//! behind, and commits it. What is going on stands on the [`board`], from which the [`reporter`] tells `observer_status`,
+//! [`metrics`] Prometheus, and [`progress`] people; [`watch`] names whoever does not answer.
 
 mod board;
 mod duty;
 mod feed;
 mod lane;
 mod lease;
+mod metrics;
 mod pages;
 mod progress;
 mod reporter;
 mod room;
 mod speed;
+mod watch;
 mod writer;
 
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use board::{Board, Cause, Snapshot, State};
+pub use metrics::{Observed, metrics};
 
 use crate::backoff::Backoff;
 use crate::chain::ChainId;
@@ -33,6 +36,7 @@ use crate::subject::Subject;
 use duty::Duty;
 use lease::Leasing;
 use room::Room;
+use watch::Watched;
 use writer::Writer;
 
 /// How observers go about their work.
@@ -90,7 +94,7 @@ pub async fn run<S: Subject>(
         let duty = Duty {
             index,
             stream: Arc::clone(stream),
-            subject: Arc::new(subject(stream)),
+            subject: Arc::new(Watched::new(subject(stream), index, &board)),
             store: store.clone(),
             lane: writer.lane(stream, checkpoint.next),
             lease: leases.of[index].clone(),

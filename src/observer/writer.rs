@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::board::{Board, Cause, Waits};
 use super::lane::{Lane, Message, Sender};
 use super::room::Room;
+use super::watch::{Asking, Whom};
 use crate::backoff::Backoff;
 use crate::chain::{SeqNo, Version};
 use crate::market::{Markets, Stream};
@@ -198,7 +199,11 @@ impl Writer {
         let before = self.under_way.as_ref().map(|under_way| under_way.after.clone());
         let asked = Instant::now();
         let (store, markets, planned) = (self.store.clone(), Arc::clone(&self.markets), Arc::clone(&slices));
-        let plan = self.planners.spawn(async move { store.plan(&markets, planned, before).await });
+        let board = Arc::clone(&self.board);
+        let plan = self.planners.spawn(async move {
+            let _asking = Asking::of(&board, Whom::Database);
+            store.plan(&markets, planned, before).await
+        });
         let Some(plan) = self.cancel.run_until_cancelled(AbortOnDropHandle::new(plan)).await else { return };
         self.board.waited(Waits::Decode, asked.elapsed());
         let asked = Instant::now();
@@ -241,7 +246,7 @@ impl Writer {
         before: Option<watch::Receiver<bool>>,
         done: watch::Sender<bool>,
     ) -> impl Future<Output = Result<Committed, StoreError>> + use<> {
-        let (store, cancel) = (self.store.clone(), self.cancel.clone());
+        let (store, cancel, board) = (self.store.clone(), self.cancel.clone(), Arc::clone(&self.board));
         async move {
             let as_planned = match before {
                 Some(mut before) => before.wait_for(|done| *done).await.is_ok(),
@@ -250,6 +255,7 @@ impl Writer {
             if !as_planned || cancel.is_cancelled() {
                 return Err(StoreError::Overtaken);
             }
+            let _asking = Asking::of(&board, Whom::Database);
             let committed = store.execute(plan).await?;
             done.send_replace(true);
             Ok(committed)
@@ -318,10 +324,12 @@ impl Writer {
             if self.cancel.is_cancelled() {
                 return Ok(());
             }
+            let asking = Asking::of(&self.board, Whom::Database);
             let done = match failure.take() {
                 None => self.store.commit(&self.markets, &slices).await.map(drop),
                 Some(error) => Err(error),
             };
+            drop(asking);
             let Err(error) = done else {
                 self.done(&slices);
                 return Ok(());

@@ -5,12 +5,15 @@ use serde_json::{Value, json};
 use super::CONTRACT;
 use super::stream::Stream;
 
+/// Names and types.
+type Fields = &'static [(&'static str, &'static str)];
+
 const COIN: (&str, &str) = ("coin_type_info", "0x1::type_info::TypeInfo");
 const TOKEN: (&str, &str) = ("token_id", "0x3::token::TokenId");
 const TEXT: &str = "0x1::string::String";
 
 /// The fields of a stream's events, in the order of the struct, with their types.
-const fn fields(stream: Stream) -> &'static [(&'static str, &'static str)] {
+const fn fields(stream: Stream) -> Fields {
     match stream {
         Stream::List => &[
             COIN,
@@ -81,6 +84,29 @@ const fn fields(stream: Stream) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// Structs of the framework that the contract's events hold: account, module, struct, fields.
+const FRAMEWORK: [(&str, &str, &str, Fields); 3] = [
+    (
+        "0x1",
+        "type_info",
+        "TypeInfo",
+        &[("account_address", "address"), ("module_name", "vector<u8>"), ("struct_name", "vector<u8>")],
+    ),
+    ("0x3", "token", "TokenId", &[("token_data_id", "0x3::token::TokenDataId"), ("property_version", "u64")]),
+    ("0x3", "token", "TokenDataId", &[("creator", "address"), ("collection", TEXT), ("name", TEXT)]),
+];
+
+/// A module of an account; None if it has none of that name.
+pub fn module_of(account: &str, name: &str) -> Option<Value> {
+    if account == CONTRACT {
+        return module(name);
+    }
+    let structs = FRAMEWORK.iter().filter(|(holder, module, ..)| (*holder, *module) == (account, name));
+    let structs: Vec<_> =
+        structs.map(|(.., item, fields)| declared(item, &["copy", "drop", "store"], fields)).collect();
+    (!structs.is_empty()).then(|| shown(account, name, &structs))
+}
+
 /// Names of the contract's modules.
 pub const MODULES: [&str; 3] = ["fixed_price_market", "offer", "creation"];
 
@@ -95,12 +121,20 @@ pub fn module(name: &str) -> Option<Value> {
     });
     let mut structs = vec![item(holder, &["key"], &handles.collect::<Vec<_>>())];
     for stream in &streams {
-        let fields = fields(*stream).iter().map(|(name, kind)| json!({"name": name, "type": kind}));
         let event_type = stream.event_type();
-        structs.push(item(part(&event_type, 2), &["drop", "store"], &fields.collect::<Vec<_>>()));
+        structs.push(declared(part(&event_type, 2), &["drop", "store"], fields(*stream)));
     }
-    let abi = json!({"address": CONTRACT, "name": name, "friends": [], "exposed_functions": [], "structs": structs});
-    Some(json!({"bytecode": "0xa11ceb0b060000000000", "abi": abi}))
+    Some(shown(CONTRACT, name, &structs))
+}
+
+fn shown(account: &str, name: &str, structs: &[Value]) -> Value {
+    let abi = json!({"address": account, "name": name, "friends": [], "exposed_functions": [], "structs": structs});
+    json!({"bytecode": "0xa11ceb0b060000000000", "abi": abi})
+}
+
+fn declared(name: &str, abilities: &[&str], fields: Fields) -> Value {
+    let fields: Vec<_> = fields.iter().map(|(name, kind)| json!({"name": name, "type": kind})).collect();
+    item(name, abilities, &fields)
 }
 
 fn item(name: &str, abilities: &[&str], fields: &[Value]) -> Value {

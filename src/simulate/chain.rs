@@ -26,7 +26,7 @@ impl View<'_> {
 
     /// `/accounts/{address}/module/{name}`
     pub fn module(&self, address: &str, name: &str) -> Result<String, Refusal> {
-        let module = abi::module(name).filter(|_| address == CONTRACT);
+        let module = abi::module_of(address, name);
         module.map(|module| module.to_string()).ok_or_else(|| {
             let version = self.head.version;
             let message =

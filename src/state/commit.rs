@@ -74,6 +74,11 @@ impl Deref for Writing {
 }
 
 impl Writing {
+    /// Takes everything back.
+    pub async fn undo(self) -> Result<(), StoreError> {
+        Ok(self.transaction.rollback().await?)
+    }
+
     /// Commits if all went well.
     pub async fn end<T>(self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         let ended = match done {

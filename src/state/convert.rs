@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::StoreError;
 use super::entities::{activities, collections, dead_letters, events, offers, orders, tokens};
+use super::{LetterState, StoreError};
 use crate::chain::{Address, RawEvent, SeqNo, Timestamp, Version};
 use crate::market::fold::token::{ImportedColumns, Owner};
 use crate::market::fold::{Collection, Entry, Last, Moment, Offer, OfferStatus, Order, OrderStatus, Scope, Token};
@@ -52,7 +52,8 @@ pub(super) fn dead_letter(observer: &str, raw: &RawEvent, why: &Refusal, now: Ti
         attempts: 1,
         first_seen_at: now,
         last_seen_at: now,
-        state: "parked".to_owned(),
+        state: LetterState::Parked.name().to_owned(),
+        discard_reason: None,
     }
 }
 

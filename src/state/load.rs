@@ -88,7 +88,7 @@ async fn entries_of(
         })?;
         let entry = stream.entry(&raw).map_err(|why| {
             StoreError::Refused(format!(
-                "the stored event {observer} {} no longer decodes ({why}): the market file has changed",
+                "the stored event {observer} {} no longer decodes ({why}): the market file has changed; start every worker again with the newest one",
                 raw.seq_no
             ))
         })?;

@@ -61,7 +61,7 @@ impl Store {
             Some(After { number, rows }) => (number, Some(rows)),
             None => (self.number().await?, None),
         };
-        Ok(match self.folded(&self.reads, markets, &slices, pending.as_deref()).await? {
+        Ok(match self.folded(&self.reads, markets, &self.told(&slices), pending.as_deref()).await? {
             Some(folded) => Some(folded.plan(self, slices, number)?),
             None => None,
         })
@@ -74,10 +74,19 @@ impl Store {
         markets: &Markets,
         slices: Arc<[Slice]>,
     ) -> Result<Plan, StoreError> {
-        let folded = self.folded(db, markets, &slices, None).await?;
-        let bug = || StoreError::Refused("nothing is under way, and still something is waited for: a bug".to_owned());
         // Nobody asks for its number.
-        folded.ok_or_else(bug)?.plan(self, slices, 0)
+        self.folded_alone(db, markets, &self.told(&slices)).await?.plan(self, slices, 0)
+    }
+
+    /// What becomes of the rows that `batch` is about, whichever of its events are late, where nobody else can write.
+    pub(super) async fn folded_alone(
+        &self,
+        db: &impl ConnectionTrait,
+        markets: &Markets,
+        batch: &[&Entry],
+    ) -> Result<Folded, StoreError> {
+        let bug = || StoreError::Refused("nothing is under way, and still something is waited for: a bug".to_owned());
+        self.folded(db, markets, batch, None).await?.ok_or_else(bug)
     }
 
     async fn number(&self) -> Result<i64, StoreError> {
@@ -90,11 +99,10 @@ impl Store {
         &self,
         db: &impl ConnectionTrait,
         markets: &Markets,
-        slices: &[Slice],
+        batch: &[&Entry],
         pending: Option<&Rows>,
     ) -> Result<Option<Folded>, StoreError> {
-        let batch: Vec<&Entry> = self.executed(slices).filter_map(|(_, event)| event.meaning.as_ref().ok()).collect();
-        let mut keys = fold::keys(&batch);
+        let mut keys = fold::keys(batch);
         let changing = pending.map(|pending| shared(pending, &mut keys));
         let mut rows = Rows::default();
         load::rows(db, self.tables, &keys, &mut rows).await?;
@@ -105,13 +113,13 @@ impl Store {
             rows.tokens.extend(tokens);
             rows.collections.extend(collections);
         }
-        let late = fold::late(&batch, &rows);
+        let late = fold::late(batch, &rows);
         let refolded = late.orders.len() + late.offers.len();
         if refolded > 0 && pending.is_some() {
             return Ok(None);
         }
         let history = load::history(db, self.tables, markets, &late).await?;
-        let changes = fold::fold(&batch, &rows, &history);
+        let changes = fold::fold(batch, &rows, &history);
         Ok(Some(Folded { before: rows, changes, refolded }))
     }
 }
@@ -127,13 +135,17 @@ impl Store {
             });
             writes.insert::<events::Entity>(stored)?;
         }
-        let told = self.executed(slices).filter_map(|(_, event)| event.meaning.as_ref().ok()).map(convert::activity);
-        writes.insert::<activities::Entity>(told)?;
+        writes.insert::<activities::Entity>(self.told(slices).into_iter().map(convert::activity))?;
         let parked = self.executed(slices).filter_map(|(stream, event)| {
             let why = event.meaning.as_ref().err()?;
             Some(convert::dead_letter(&stream.observer, &event.raw, why, now))
         });
         writes.insert::<dead_letters::Entity>(parked)
+    }
+
+    /// The events that could be decoded.
+    fn told<'a>(&'a self, slices: &'a [Slice]) -> Vec<&'a Entry> {
+        self.executed(slices).filter_map(|(_, event)| event.meaning.as_ref().ok()).collect()
     }
 
     /// All events of `slices` but those that somebody has decided to leave out.
@@ -162,7 +174,7 @@ fn shared(pending: &Rows, keys: &mut Keys) -> Rows {
 }
 
 /// Rows as they were, and what becomes of them.
-struct Folded {
+pub(super) struct Folded {
     before: Rows,
     changes: Changes,
     refolded: usize,
@@ -183,7 +195,7 @@ impl Folded {
     }
 
     /// Rows that are new are inserted plainly: should one be there all the same, nothing is overwritten unread.
-    fn write_rows(&self, writes: &mut Statements, tables: Tables, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) fn write_rows(&self, writes: &mut Statements, tables: Tables, now: Timestamp) -> Result<(), StoreError> {
         let (before, rows) = (&self.before, &self.changes.rows);
         writes.insert::<orders::Entity>(new(&rows.orders, &before.orders).map(convert::order_row))?;
         let update = all_but(&[orders::Column::OrderId]);

@@ -9,7 +9,7 @@ use sea_orm::{
 use super::entities::{checkpoints, dead_letters, markets, observer_status};
 use super::tables::Tables;
 use super::value::now;
-use super::{Store, StoreError, write};
+use super::{LetterState, Store, StoreError, write};
 use crate::chain::{ChainId, SeqNo, Timestamp, Version};
 use crate::market::{Markets, Stream};
 
@@ -115,7 +115,7 @@ impl Store {
             .select_only()
             .column(dead_letters::Column::SeqNo)
             .filter(dead_letters::Column::Observer.eq(observer))
-            .filter(dead_letters::Column::State.eq("parked"))
+            .filter(dead_letters::Column::State.eq(LetterState::Parked.name()))
             .filter(dead_letters::Column::SeqNo.lte(executed))
             .order_by_desc(dead_letters::Column::SeqNo)
             .limit(ENOUGH)

@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter,
 use super::entities::{
     activities, checkpoints, collections, dead_letters, markets, observer_status, offers, orders, tokens,
 };
-use super::{Store, StoreError};
+use super::{LetterState, Store, StoreError};
 use crate::chain::Timestamp;
 
 /// What `status` knows of all observers.
@@ -60,14 +60,6 @@ pub struct Floor {
 impl Store {
     /// Where all observers stand, and what workers report.
     pub async fn overview(&self) -> Result<Overview, StoreError> {
-        let parked = dead_letters::Entity::find()
-            .select_only()
-            .column(dead_letters::Column::Observer)
-            .column_as(dead_letters::Column::SeqNo.count(), "events")
-            .column_as(dead_letters::Column::FirstSeenAt.min(), "oldest")
-            .filter(dead_letters::Column::State.eq("parked"))
-            .group_by(dead_letters::Column::Observer)
-            .into_model::<Parked>();
         Ok(Overview {
             checkpoints: checkpoints::Entity::find().order_by_asc(checkpoints::Column::Observer).all(&self.db).await?,
             reports: observer_status::Entity::find()
@@ -76,10 +68,29 @@ impl Store {
                 .into_iter()
                 .map(|row| (row.observer.clone(), row))
                 .collect(),
-            parked: parked.all(&self.db).await?.into_iter().map(|row| (row.observer.clone(), row)).collect(),
+            parked: self.parked().await?,
             holders: self.holders().await?,
             markets: markets::Entity::find().order_by_asc(markets::Column::Market).all(&self.db).await?,
         })
+    }
+
+    /// How many events are parked, by observer.
+    pub async fn parked(&self) -> Result<BTreeMap<String, Parked>, StoreError> {
+        let query = dead_letters::Entity::find()
+            .select_only()
+            .column(dead_letters::Column::Observer)
+            .column_as(dead_letters::Column::SeqNo.count(), "events")
+            .column_as(dead_letters::Column::FirstSeenAt.min(), "oldest")
+            .filter(dead_letters::Column::State.eq(LetterState::Parked.name()))
+            .group_by(dead_letters::Column::Observer)
+            .into_model::<Parked>();
+        Ok(query.all(&self.db).await?.into_iter().map(|row| (row.observer.clone(), row)).collect())
+    }
+
+    /// How many transitions there are, of all markets, that no rule book allows.
+    pub async fn unexpected(&self) -> Result<i64, StoreError> {
+        let markets = markets::Entity::find().all(&self.db).await?;
+        Ok(markets.iter().map(|market| market.unexpected).sum())
     }
 
     /// Orders, by the version of their last event.

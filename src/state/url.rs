@@ -1,6 +1,7 @@
 //! `DATABASE_URL`: which database, with its password kept out of every message.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use sea_orm::DbBackend;
@@ -38,9 +39,15 @@ impl DatabaseUrl {
     /// Whether it is an SQLite file that is not there yet.
     #[must_use]
     pub fn is_missing_file(&self) -> bool {
+        self.file().is_some_and(|file| !file.exists())
+    }
+
+    /// The file of an SQLite database.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
         let path = self.text.split_once(':').map_or("", |(_, path)| path).trim_start_matches("//");
         let path = path.split('?').next().unwrap_or_default();
-        self.backend == DbBackend::Sqlite && path != ":memory:" && !std::path::Path::new(path).exists()
+        (self.backend == DbBackend::Sqlite && path != ":memory:").then(|| path.into())
     }
 
     /// Host and port of a server that is reached by TCP.

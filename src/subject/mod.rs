@@ -6,6 +6,8 @@ mod answer;
 mod error;
 mod handle;
 mod indexer;
+mod inspect;
+mod metrics;
 mod node;
 mod page;
 
@@ -16,6 +18,7 @@ pub use answer::events_of_page;
 pub use error::SubjectError;
 pub use handle::EventHandle;
 pub use indexer::{IndexedCollection, IndexedToken, Indexer};
+pub use inspect::{Module, MoveField};
 pub use node::{Config, NodeUrl, Nodes};
 pub use page::Page;
 

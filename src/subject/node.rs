@@ -36,7 +36,7 @@ pub struct NodeUrl(Url);
 /// The nodes, shared by all observers: a pause that one is asked for holds for all.
 pub struct Nodes {
     client: Client,
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     archive: Option<NodeUrl>,
     newest_version: AtomicU64,
     /// What to do about a refusal, where it is not a node's.
@@ -60,10 +60,12 @@ impl<'a> Question<'a> {
     }
 }
 
-struct Node {
-    url: NodeUrl,
+pub(super) struct Node {
+    pub(super) url: NodeUrl,
     authorization: Option<HeaderValue>,
     health: Mutex<Health>,
+    pub(super) requests: AtomicU64,
+    pub(super) throttled: AtomicU64,
 }
 
 #[derive(Default)]
@@ -101,7 +103,8 @@ impl Nodes {
             if let Some(value) = &mut authorization {
                 value.set_sensitive(true);
             }
-            nodes.push(Node { url, authorization, health: Mutex::default() });
+            let (requests, throttled) = (AtomicU64::new(0), AtomicU64::new(0));
+            nodes.push(Node { url, authorization, health: Mutex::default(), requests, throttled });
         }
         Ok(Self { client, nodes, archive: config.archive, newest_version: AtomicU64::new(0), remedy: None })
     }
@@ -164,6 +167,7 @@ impl Nodes {
     ) -> Result<(T, Ledger), SubjectError> {
         // Answers may overtake one another: only what was known when this one was asked for can be held against it.
         let known = self.newest_version.load(Ordering::Relaxed);
+        node.requests.fetch_add(1, Ordering::Relaxed);
         let answer = self.request(&node.url, question, node.authorization.as_ref()).await;
         let answer = answer.inspect_err(|error| {
             if matches!(error, SubjectError::Unreachable(_)) {
@@ -176,7 +180,10 @@ impl Nodes {
         };
         let message = self.said(&node.url, &failed);
         match failed.failure {
-            Failure::Throttled(asked) => Err(SubjectError::Throttled { message, pause: node.pause(asked) }),
+            Failure::Throttled(asked) => {
+                node.throttled.fetch_add(1, Ordering::Relaxed);
+                Err(SubjectError::Throttled { message, pause: node.pause(asked) })
+            }
             Failure::Unreachable => {
                 node.rest();
                 Err(SubjectError::Unreachable(message))

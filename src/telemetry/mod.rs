@@ -2,5 +2,6 @@
 
 pub mod bars;
 pub mod log;
+pub mod metrics;
 pub mod progress;
 pub mod table;

@@ -19,7 +19,10 @@ pub struct Model {
     pub attempts: i32,
     pub first_seen_at: Timestamp,
     pub last_seen_at: Timestamp,
+    /// `parked`, `retried` or `discarded`.
     pub state: String,
+    /// Null unless it is discarded.
+    pub discard_reason: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,4 +1,4 @@
-//! The event store, append only.
+//! The event store, append only; but for the time of an event that was parked, which is known only once it is decoded.
 
 use sea_orm::entity::prelude::*;
 use serde::Serialize;

@@ -1,0 +1,29 @@
+//! Why a dead letter was discarded.
+
+use sea_orm_migration::prelude::*;
+
+use crate::columns::Columns;
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+const TABLE: &str = "dead_letters";
+const COLUMN: &str = "discard_reason";
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let c = Columns::of(manager).await?;
+        if manager.has_column(TABLE, COLUMN).await? {
+            return Ok(());
+        }
+        manager.alter_table(Table::alter().table(TABLE).add_column(c.text(COLUMN)).take()).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        if !manager.has_column(TABLE, COLUMN).await? {
+            return Ok(());
+        }
+        manager.alter_table(Table::alter().table(TABLE).drop_column(COLUMN).take()).await
+    }
+}

@@ -1,0 +1,74 @@
+//! What a node says of itself, and of the modules of a contract.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::answer::Answer;
+use super::node::Question;
+use super::{Nodes, SubjectError};
+use crate::chain::{Address, canonical_type};
+
+/// A Move module, as far as events are concerned: its structs by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Module {
+    pub structs: BTreeMap<String, Vec<MoveField>>,
+}
+
+/// A field of a struct, or of any variant of an enum.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct MoveField {
+    pub name: String,
+    /// Its Move type, addresses in their standard form.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+#[derive(Deserialize)]
+struct ModuleJson {
+    abi: Option<Abi>,
+}
+
+#[derive(Deserialize)]
+struct Abi {
+    structs: Vec<Struct>,
+}
+
+#[derive(Deserialize)]
+struct Struct {
+    name: String,
+    #[serde(default)]
+    fields: Vec<MoveField>,
+    #[serde(default)]
+    variants: Vec<Variant>,
+}
+
+#[derive(Deserialize)]
+struct Variant {
+    #[serde(default)]
+    fields: Vec<MoveField>,
+}
+
+impl Nodes {
+    /// Whether the node can be asked for events; `None` if it does not tell.
+    pub async fn serves_events(&self) -> Result<Option<bool>, SubjectError> {
+        let (info, _) = self.ask(Question::get("/info"), Answer::json::<Value>).await?;
+        Ok(info.pointer("/internal_indexer_config/enable_event").and_then(Value::as_bool))
+    }
+
+    /// A module of `account`; [`SubjectError::Missing`] if there is none of that name.
+    pub async fn module(&self, account: Address, name: &str) -> Result<Module, SubjectError> {
+        let path = format!("/accounts/{account}/module/{name}");
+        let (module, _) = self.ask(Question::get(&path), Answer::json::<ModuleJson>).await?;
+        Ok(Module { structs: module.abi.into_iter().flat_map(|abi| abi.structs).map(Struct::named).collect() })
+    }
+}
+
+impl Struct {
+    fn named(self) -> (String, Vec<MoveField>) {
+        let fields = self.fields.into_iter().chain(self.variants.into_iter().flat_map(|variant| variant.fields));
+        let fields = fields.map(|field| MoveField { kind: canonical_type(&field.kind), ..field });
+        (self.name, fields.collect())
+    }
+}
