@@ -318,6 +318,18 @@ async fn what_cannot_be_verified_says_why() {
     missing.to_end().await.expect(2).says(&["DATABASE_URL"]);
 }
 
+/// In whatever words a node says that it no longer has them.
+#[tokio::test]
+async fn pages_that_are_pruned_are_no_differences() {
+    let (database, node) = filled(Backend::Sqlite, Config { seed: 29, events: 300, ..Config::default() }).await;
+    let setup = verify(&database, &node);
+    for form in ["pruned", "pruned-500", "pruned-empty"] {
+        node.node.set_faults(format!("{form}:{}", node.node.ledger_version()).parse().unwrap());
+        let all = run(&setup, &["--sample", "4"], 0).await;
+        assert_eq!((&all["sample"]["pruned"], &all["sample"]["events"]), (&4.into(), &0.into()), "{form}");
+    }
+}
+
 #[tokio::test]
 async fn markets_that_are_not_named_are_left_out_and_said_so() {
     let (database, node) = filled(Backend::Sqlite, Config { seed: 27, events: 300, ..Config::default() }).await;
