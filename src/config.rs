@@ -13,11 +13,15 @@ use std::time::Duration;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use crate::market::{self, Market};
+use crate::market;
 use crate::state::DatabaseUrl;
 use crate::subject::NodeUrl;
 use crate::telemetry::log;
 use crate::{api, subject};
+
+mod markets;
+
+pub use markets::Markets;
 
 /// The defaults, as `--help` shows them.
 mod default {
@@ -71,14 +75,6 @@ pub struct Node {
     /// Sent as `Authorization: Bearer`; one key goes to the first node only, a comma-separated list by position [default: none]
     #[arg(long, env = "NODE_API_KEY", hide_env_values = true, value_name = "KEYS", help_heading = "Settings")]
     node_api_key: Option<String>,
-}
-
-/// The markets that a command is about.
-#[derive(Debug, Clone, Args)]
-pub struct Markets {
-    /// Names of built-in markets (imart, or imart@0xADDRESS for another deployment) or market files, comma-separated
-    #[arg(long, env = "MARKETS", value_name = "MARKETS", help_heading = "Settings", default_value = default::MARKETS)]
-    markets: String,
 }
 
 /// What is done about events that cannot be decoded.
@@ -243,33 +239,6 @@ impl Node {
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
         self.node_api_key.iter().flat_map(|keys| list(keys)).map(str::to_owned).collect()
-    }
-}
-
-impl Markets {
-    /// The markets, each read from its file.
-    pub fn markets(&self) -> Result<Arc<market::Markets>> {
-        let wrong = |value: &str, remedy: String| SettingError { setting: "MARKETS", value: value.to_owned(), remedy };
-        let mut markets = vec![];
-        for text in list(set_or(&self.markets, default::MARKETS)) {
-            let market = if Path::new(text).extension().is_some_and(|extension| extension == "toml") {
-                let file = std::fs::read_to_string(text)
-                    .map_err(|error| wrong(text, format!("the file cannot be read: {error}")))?;
-                Market::parse(text, &file, None)
-            } else {
-                let (name, address) =
-                    text.split_once('@').map_or((text, None), |(name, address)| (name, Some(address)));
-                let address = address.map(str::parse).transpose().map_err(|error| wrong(text, format!("{error}")))?;
-                Market::built_in(name, address)
-            };
-            markets.push(market.map_err(|error| wrong(text, error.to_string()))?);
-        }
-        if markets.is_empty() {
-            return Err(wrong(&self.markets, "names no market; `imart` is built in".to_owned()));
-        }
-        let markets = market::Markets::new(markets)
-            .map_err(|twice| wrong(&self.markets, format!("market {twice} is there twice: each name only once")))?;
-        Ok(Arc::new(markets))
     }
 }
 

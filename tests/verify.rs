@@ -19,6 +19,7 @@ on_every_database!(
     it_is_verified_beside_a_live_worker,
     what_importing_owns_is_not_compared,
     each_change_of_a_row_is_found,
+    what_nobody_decodes_is_in_digest_and_sample,
     digests_are_the_same_whatever_was_read_when,
 );
 
@@ -76,6 +77,7 @@ async fn what_a_worker_has_made_is_verified(backend: Backend) {
     assert_eq!((sum(&all, "events"), sum(&all, "counter"), sum(&all, "missing")), (2_000, 2_000, 0));
     let parked = database.number("SELECT COUNT(*) FROM dead_letters").await.unwrap().unsigned_abs();
     assert!(parked > 5, "only {parked} are parked");
+    assert_eq!(all["dead_letters"].as_array().unwrap().len() as u64, parked);
     assert_eq!((sum(&all, "parked"), rows(&all, "events"), rows(&all, "activities")), (parked, 2_000, 2_000 - parked));
     for table in ["orders", "offers", "tokens", "collections", "markets", "checkpoints"] {
         let stored = database.number(&format!("SELECT COUNT(*) FROM {table}")).await.unwrap();
@@ -175,6 +177,22 @@ async fn each_change_of_a_row_is_found(backend: Backend) {
     let faults = "mistyped:0.03".parse().unwrap();
     let (database, node) = filled(backend, Config { seed: 24, events: 500, faults, ..Config::default() }).await;
     let setup = verify(&database, &node);
+    run(&setup, &["--offline"], 0).await;
+    for (change, table, column) in &changes(&database).await {
+        let touched = change.split(' ').nth(if change.starts_with("DELETE") { 2 } else { 1 }).unwrap();
+        database.execute(&format!("CREATE TABLE saved AS SELECT * FROM {touched}")).await;
+        database.execute(change).await;
+        found(&run(&setup, &["--offline", "--differences", "1000"], 1).await, table, column, change);
+        database.execute(&format!("DELETE FROM {touched}")).await;
+        database.execute(&format!("INSERT INTO {touched} SELECT * FROM saved")).await;
+        database.execute("DROP TABLE saved").await;
+    }
+    run(&setup, &[], 0).await;
+    run(&setup, &["--sample", "3"], 0).await;
+}
+
+/// What somebody may do to the tables, and where that shows: in a column, or as a row too many or too few.
+async fn changes(database: &TestDatabase) -> Vec<(String, &'static str, Value)> {
     let one = async |table: &str, column: &str, which: &str| {
         database.texts(&format!("SELECT MIN({column}) FROM {table} WHERE {which}")).await.remove(0)
     };
@@ -188,18 +206,18 @@ async fn each_change_of_a_row_is_found(backend: Backend) {
     let good = database.number(good).await.unwrap();
     let data =
         one("events", "data", &format!("observer = 'imart:list' AND seq_no = {}", good + 1)).await.replace('\'', "''");
-    let list = |seq_no: i64| format!("WHERE observer = 'imart:list' AND seq_no = {seq_no}");
+    let of = |seq_no: i64| format!("WHERE observer = 'imart:list' AND seq_no = {seq_no}");
     let row = Value::Null;
     let column = Value::from;
-    let changes = [
-        (format!("DELETE FROM events {}", list(good)), "events", row.clone()),
-        (format!("DELETE FROM events {}", list(0)), "events", row.clone()),
-        (format!("DELETE FROM events {}", list(last)), "checkpoints", column("executed_seq_no")),
-        (format!("UPDATE events SET data = '{data}' {}", list(good)), "activities", column("order_id")),
-        (format!("UPDATE events SET version = version + 1000000000 {}", list(good)), "events", column("version")),
-        (format!("UPDATE events SET occurred_at = NULL {}", list(good)), "events", column("occurred_at")),
-        (format!("UPDATE events SET creation_number = 77 {}", list(good)), "events", column("creation_number")),
-        (format!("UPDATE events SET account_address = '0x1' {}", list(good)), "events", column("account_address")),
+    vec![
+        (format!("DELETE FROM events {}", of(good)), "events", row.clone()),
+        (format!("DELETE FROM events {}", of(0)), "events", row.clone()),
+        (format!("DELETE FROM events {}", of(last)), "checkpoints", column("executed_seq_no")),
+        (format!("UPDATE events SET data = '{data}' {}", of(good)), "activities", column("order_id")),
+        (format!("UPDATE events SET version = version + 1000000000 {}", of(good)), "events", column("version")),
+        (format!("UPDATE events SET occurred_at = NULL {}", of(good)), "events", column("occurred_at")),
+        (format!("UPDATE events SET creation_number = 77 {}", of(good)), "events", column("creation_number")),
+        (format!("UPDATE events SET account_address = '0x1' {}", of(good)), "events", column("account_address")),
         (format!("UPDATE orders SET price = price + 1 WHERE order_id = '{order}'"), "orders", column("price")),
         (format!("DELETE FROM orders WHERE order_id = '{order}'"), "orders", row.clone()),
         (format!("UPDATE orders SET order_id = 'imart:x' WHERE order_id = '{order}'"), "orders", row.clone()),
@@ -209,10 +227,10 @@ async fn each_change_of_a_row_is_found(backend: Backend) {
         (format!("UPDATE tokens SET property_version = 9 WHERE token_id = '{token}'"), "tokens", row.clone()),
         ("UPDATE collections SET name = 'x'".to_owned(), "collections", column("name")),
         ("UPDATE collections SET maximum = 77".to_owned(), "collections", column("maximum")),
-        (format!("UPDATE activities SET total = 1 {}", list(good)), "activities", column("total")),
-        (format!("DELETE FROM activities {}", list(good)), "activities", row.clone()),
-        (format!("UPDATE activities SET seq_no = 100000 {}", list(good)), "activities", row.clone()),
-        (format!("UPDATE activities SET seq_no = {parked} {}", list(good)), "activities", row.clone()),
+        (format!("UPDATE activities SET total = 1 {}", of(good)), "activities", column("total")),
+        (format!("DELETE FROM activities {}", of(good)), "activities", row.clone()),
+        (format!("UPDATE activities SET seq_no = 100000 {}", of(good)), "activities", row.clone()),
+        (format!("UPDATE activities SET seq_no = {parked} {}", of(good)), "activities", row.clone()),
         (
             "UPDATE checkpoints SET executed_seq_no = executed_seq_no - 1".to_owned(),
             "checkpoints",
@@ -222,32 +240,26 @@ async fn each_change_of_a_row_is_found(backend: Backend) {
         ("DELETE FROM checkpoints".to_owned(), "checkpoints", row.clone()),
         ("UPDATE markets SET unexpected = 1".to_owned(), "markets", column("unexpected")),
         ("UPDATE markets SET address = '0x1'".to_owned(), "markets", column("address")),
-        (format!("DELETE FROM dead_letters {}", list(parked)), "dead_letters", row.clone()),
-        (format!("UPDATE dead_letters SET seq_no = 100000 {}", list(parked)), "dead_letters", row.clone()),
-        (format!("UPDATE dead_letters SET seq_no = {good} {}", list(parked)), "activities", row),
-        (format!("UPDATE dead_letters SET state = 'retried' {}", list(parked)), "dead_letters", column("state")),
-        (format!("UPDATE dead_letters SET data = '{{}}' {}", list(parked)), "dead_letters", column("data")),
-    ];
-    run(&setup, &["--offline"], 0).await;
-    for (change, table, column) in &changes {
-        let touched = change.split(' ').nth(if change.starts_with("DELETE") { 2 } else { 1 }).unwrap();
-        database.execute(&format!("CREATE TABLE saved AS SELECT * FROM {touched}")).await;
-        database.execute(change).await;
-        found(&run(&setup, &["--offline", "--differences", "1000"], 1).await, table, column, change);
-        database.execute(&format!("DELETE FROM {touched}")).await;
-        database.execute(&format!("INSERT INTO {touched} SELECT * FROM saved")).await;
-        database.execute("DROP TABLE saved").await;
-    }
-    run(&setup, &[], 0).await;
+        (format!("DELETE FROM dead_letters {}", of(parked)), "dead_letters", row.clone()),
+        (format!("UPDATE dead_letters SET seq_no = 100000 {}", of(parked)), "dead_letters", row.clone()),
+        (format!("UPDATE dead_letters SET seq_no = {good} {}", of(parked)), "activities", row),
+        (format!("UPDATE dead_letters SET state = 'retried' {}", of(parked)), "dead_letters", column("state")),
+        (format!("UPDATE dead_letters SET data = '{{}}' {}", of(parked)), "dead_letters", column("data")),
+    ]
+}
 
-    // What nobody decodes is in the digest, and a sample finds it.
+async fn what_nobody_decodes_is_in_digest_and_sample(backend: Backend) {
+    let (database, node) = filled(backend, Config { seed: 28, events: 300, ..Config::default() }).await;
+    let setup = verify(&database, &node);
     let before = digests(&run(&setup, &["--offline"], 0).await);
-    let applied = "observer = 'imart:buy' AND seq_no IN (SELECT seq_no FROM activities WHERE observer = 'imart:buy')";
-    let more = one("events", "data", applied).await.replace('\'', "''");
-    let changed = format!("{}, \"more\": 1}}", more.strip_suffix('}').unwrap());
-    database.execute(&format!("UPDATE events SET data = '{changed}' WHERE data = '{more}'")).await;
-    assert_ne!(digests(&run(&setup, &["--offline"], 0).await), before);
-    found(&run(&setup, &["--sample", "100"], 1).await, "sample", &"data".into(), "a field more");
+    let data = "SELECT MIN(data) FROM events WHERE observer = 'imart:buy'";
+    let data = database.texts(data).await.remove(0).replace('\'', "''");
+    let more = format!("{}, \"more\": 1}}", data.strip_suffix('}').unwrap());
+    database.execute(&format!("UPDATE events SET data = '{more}' WHERE data = '{data}'")).await;
+    let after = digests(&run(&setup, &["--offline"], 0).await);
+    let changed: Vec<_> = before.iter().zip(&after).filter(|(before, after)| before != after).collect();
+    assert!(matches!(changed[..], [((observer, _), _)] if observer.contains("imart:buy")), "{changed:?}");
+    found(&run(&setup, &["--sample", "100", "--seed", "1"], 1).await, "sample", &"data".into(), "a field more");
 }
 
 /// Addresses written in full, names in another order, and spaces.
@@ -304,6 +316,18 @@ async fn what_cannot_be_verified_says_why() {
 
     let missing = Setup::of("sqlite://nothing-here.db", &node.url).command("verify");
     missing.to_end().await.expect(2).says(&["DATABASE_URL"]);
+}
+
+/// In whatever words a node says that it no longer has them.
+#[tokio::test]
+async fn pages_that_are_pruned_are_no_differences() {
+    let (database, node) = filled(Backend::Sqlite, Config { seed: 29, events: 300, ..Config::default() }).await;
+    let setup = verify(&database, &node);
+    for form in ["pruned", "pruned-500", "pruned-empty"] {
+        node.node.set_faults(format!("{form}:{}", node.node.ledger_version()).parse().unwrap());
+        let all = run(&setup, &["--sample", "4"], 0).await;
+        assert_eq!((&all["sample"]["pruned"], &all["sample"]["events"]), (&4.into(), &0.into()), "{form}");
+    }
 }
 
 #[tokio::test]

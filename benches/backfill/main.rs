@@ -10,6 +10,7 @@
 //! - `naive/*`: against a program that does the obvious, one transaction per event;
 //! - `live/*`: how soon after the node shows an event it is committed, and what an idle worker costs;
 //! - `contention/*`: streams that touch the same orders against the same events in one stream;
+//! - `verify/*`: verifying a database, against the backfill that filled it; and its peak memory within a bound of 32 MB;
 //! - `growth/*`: what becomes of all that with millions of events stored.
 //!
 //! Figures are medians of repetitions in which both sides take turns. How events fall into transactions differs a little from
@@ -29,6 +30,7 @@ mod sink;
 mod support;
 mod tape;
 mod turns;
+mod verify;
 mod ways;
 mod worker;
 

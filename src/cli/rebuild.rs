@@ -59,7 +59,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     done?;
     tracing::info!("rebuilt in {:.1} s; verifying", started.elapsed().as_secs_f64());
     let certificate = verify::run(&store, &markets, None, &verify::Config::default(), Arc::default()).await;
-    let certificate = certificate.map_err(Failure::Failed)?;
+    let certificate = certificate.map_err(|error| Failure::Failed(error.to_string()))?;
     store.close().await?;
     if !certificate.verified {
         print(&certificate.to_string())?;

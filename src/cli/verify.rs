@@ -50,7 +50,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     store.require_schema().await?;
     let progress = Arc::new(Progress::default());
     let verifying = verify::run(&store, &markets, nodes, &config, Arc::clone(&progress));
-    let certificate = shown(&progress, verifying).await.map_err(Failure::Failed)?;
+    let certificate = shown(&progress, verifying).await.map_err(|error| Failure::Failed(error.to_string()))?;
     store.close().await?;
     if args.json {
         print(&serde_json::to_string_pretty(&certificate).map_err(|error| Failure::Failed(error.to_string()))?)?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::differences::{Compared, Difference};
-use super::stream::Letters;
+use super::stream::{DeadLetter, Letters};
 use crate::chain::{ChainId, Timestamp};
 use crate::telemetry::table::{shortened, table};
 
@@ -28,6 +28,8 @@ pub struct Certificate {
     pub difference_count: u64,
     /// The first of each table.
     pub differences: Vec<Difference>,
+    /// Events that are set aside, not folded: the first of each stream. That there are some is no difference.
+    pub dead_letters: Vec<DeadLetter>,
     /// Null if none was asked for.
     pub sample: Option<Sample>,
     /// What was left out, and why.
@@ -75,6 +77,9 @@ pub struct Sample {
     pub pruned: u32,
 }
 
+/// Dead letters that are shown to people.
+const LETTERS: usize = 10;
+
 impl Certificate {
     /// Events that the handles have emitted and that are not stored.
     #[must_use]
@@ -118,6 +123,12 @@ impl fmt::Display for Certificate {
         if shown < self.difference_count {
             writeln!(f, "and {} more", self.difference_count - shown)?;
         }
+        for DeadLetter { observer, seq_no, state, error } in self.dead_letters.iter().take(LETTERS) {
+            writeln!(f, "{state}: {observer} {seq_no}: {}", clean(error))?;
+        }
+        if self.dead_letters.len() > LETTERS {
+            writeln!(f, "and more of them; --json tells the first of each stream, the table dead_letters all")?;
+        }
         if let Some(Sample { seed, pages, events, pruned }) = &self.sample {
             write!(f, "sample: {events} events of {pages} pages read again (--seed {seed})")?;
             writeln!(
@@ -157,15 +168,19 @@ impl fmt::Display for Difference {
     }
 }
 
-/// One line, not long; control characters could rewrite the terminal.
 fn shown(value: &Value) -> String {
     let text = match value {
         Value::Null => "nothing".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
+    clean(&text)
+}
+
+/// One line, not long; control characters could rewrite the terminal.
+fn clean(text: &str) -> String {
     let mut line = String::new();
-    for c in shortened(&text, 200).chars() {
+    for c in shortened(text, 200).chars() {
         let _ = if c.is_control() { write!(line, "{}", c.escape_default()) } else { line.write_char(c) };
     }
     line

@@ -44,3 +44,54 @@ impl Ledger {
         next
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::chain::{RawEvent, SeqNo};
+    use crate::market::Market;
+
+    fn version(number: u64) -> Version {
+        Version::new(number).unwrap()
+    }
+
+    /// Events of these versions.
+    fn entries(versions: &[u64]) -> Vec<Entry> {
+        let market = Market::built_in("imart", None).unwrap();
+        let stream = market.streams.iter().find(|stream| &*stream.observer == "imart:create_collection").unwrap();
+        let entry = |number: &u64| {
+            let raw = RawEvent {
+                version: version(*number),
+                event_index: None,
+                seq_no: SeqNo::ZERO,
+                event_type: Arc::default(),
+                account_address: market.address,
+                creation_number: 0,
+                data: r#"{"creator": "0x1", "name": "a"}"#.to_owned(),
+                block_time: None,
+            };
+            stream.entry(&raw).unwrap()
+        };
+        versions.iter().map(entry).collect()
+    }
+
+    fn versions(entries: &[(usize, Entry)]) -> Vec<(usize, u64)> {
+        entries.iter().map(|(stream, entry)| (*stream, entry.version.get())).collect()
+    }
+
+    #[test]
+    fn a_version_is_given_out_once_nothing_of_it_can_come() {
+        let mut ledger = Ledger::new(2);
+        ledger.push(0, entries(&[1, 4, 4]), Some(version(4)), false);
+        assert_eq!(versions(&ledger.next()), []);
+        // Its last event may have no meaning, and is known to be read all the same.
+        ledger.push(1, entries(&[2, 4]), Some(version(6)), false);
+        assert_eq!(versions(&ledger.next()), [(0, 1), (1, 2)]);
+        ledger.push(0, entries(&[4, 9]), Some(version(9)), true);
+        assert_eq!(versions(&ledger.next()), [(0, 4), (0, 4), (0, 4), (1, 4)]);
+        ledger.push(1, vec![], None, true);
+        assert_eq!(versions(&ledger.next()), [(0, 9)]);
+    }
+}

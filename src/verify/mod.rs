@@ -33,6 +33,7 @@ use tokio::time::Instant;
 pub use certificate::{Certificate, Market, Sample, Stream};
 pub use differences::{Compared, Difference};
 pub use progress::Progress;
+pub use stream::{DeadLetter, Letters};
 
 use crate::chain::Version;
 use crate::market::{Markets, Stream as MarketStream};
@@ -73,6 +74,22 @@ impl Default for Config {
     }
 }
 
+/// Why nothing could be verified.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The message names the node and the remedy.
+    #[error("{0}")]
+    Node(String),
+    #[error(
+        "{0}: what does not fit into memory goes to the temporary folder (TMPDIR); make room there, or raise --memory-mb"
+    )]
+    Folder(#[from] io::Error),
+    #[error("checking broke down, which is a bug: {0}")]
+    Bug(#[from] tokio::task::JoinError),
+}
+
 /// Verifies the streams of `markets`; without `nodes`, by themselves alone. Fails if it cannot be done.
 pub async fn run(
     store: &Store,
@@ -80,15 +97,15 @@ pub async fn run(
     nodes: Option<Arc<Nodes>>,
     config: &Config,
     progress: Arc<Progress>,
-) -> Result<Certificate, String> {
+) -> Result<Certificate, VerifyError> {
     let streams: Vec<_> = markets.streams().cloned().collect();
     let handles = nodes.map(|nodes| Handles::new(nodes, &streams));
     let counters = match &handles {
         Some(handles) => Some(counters(handles, store, &streams, &progress).await?),
         None => None,
     };
-    let snapshot = store.snapshot().await.map_err(told)?;
-    let scope = Scope::of(&snapshot, markets).await.map_err(told)?;
+    let snapshot = store.snapshot().await?;
+    let scope = Scope::of(&snapshot, markets).await?;
     let events = scope.checkpoints.values().map(|row| row.events_total.unsigned_abs()).sum();
     progress.expect(2 * events);
     let readings = streams.iter().enumerate().map(|(number, stream)| {
@@ -104,11 +121,8 @@ pub async fn run(
         read
     };
     let (read, checked) = tokio::join!(read, checked);
-    read.map_err(told)?;
-    let checked = checked.map_err(|error| format!("checking broke down, which is a bug: {error}"))?;
-    let mut checked = checked.map_err(|error| {
-        format!("{error}: what does not fit into memory goes to the temporary folder (TMPDIR); make room there, or raise --memory-mb")
-    })?;
+    read?;
+    let mut checked = checked??;
     let sample = match &handles {
         Some(handles) if config.sample > 0 => {
             progress.does("reading a sample from the node");
@@ -123,23 +137,19 @@ pub async fn run(
     Ok(scope.certificate(markets, checked, sample, &snapshot))
 }
 
-fn told(error: StoreError) -> String {
-    error.to_string()
-}
-
 /// How many events there are, read before the database; then waits a little for a live worker to have them.
 async fn counters(
     handles: &Handles,
     store: &Store,
     streams: &[Arc<MarketStream>],
     progress: &Progress,
-) -> Result<Vec<Counter>, String> {
-    let chain = store.chain_id().await.map_err(told)?;
+) -> Result<Vec<Counter>, VerifyError> {
+    let chain = store.chain_id().await?;
     handles.check_chain(chain).await?;
     let counters = handles.counters(chain).await?;
     let until = Instant::now() + WAIT;
     while Instant::now() < until {
-        let overview = store.overview().await.map_err(told)?;
+        let overview = store.overview().await?;
         let executed: BTreeMap<_, _> =
             overview.checkpoints.iter().map(|row| (&*row.observer, row.executed_seq_no)).collect();
         let is_behind = |(stream, counter): (&Arc<MarketStream>, &Counter)| {
@@ -238,6 +248,7 @@ impl Scope {
             tables: differences.tables(),
             difference_count: differences.total(),
             differences: differences.into_first(),
+            dead_letters: readings.into_iter().flat_map(|reading| reading.set_aside).collect(),
             sample,
             notes,
         }

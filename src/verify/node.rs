@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::VerifyError;
 use super::certificate::Sample;
 use super::differences::{Differences, Key};
 use crate::backoff::Backoff;
@@ -39,13 +40,13 @@ impl Handles {
     }
 
     /// Refuses a node of another chain than the stored events'.
-    pub async fn check_chain(&self, stored: Option<ChainId>) -> Result<(), String> {
+    pub async fn check_chain(&self, stored: Option<ChainId>) -> Result<(), VerifyError> {
         let ledger = asked(async || self.nodes.ledger().await).await?;
         same_chain(ledger, stored)
     }
 
     /// How many events each handle has emitted, none from a ledger that is older than one seen before.
-    pub async fn counters(&self, stored: Option<ChainId>) -> Result<Vec<Counter>, String> {
+    pub async fn counters(&self, stored: Option<ChainId>) -> Result<Vec<Counter>, VerifyError> {
         let mut counters = Vec::with_capacity(self.handles.len());
         for handle in &self.handles {
             let counter = asked(async || match handle.counter().await {
@@ -68,7 +69,7 @@ impl Handles {
         streams: &[(Arc<Stream>, u64)],
         snapshot: &Snapshot,
         differences: &mut Differences,
-    ) -> Result<(), String> {
+    ) -> Result<(), VerifyError> {
         let mut dice = ChaCha8Rng::seed_from_u64(sample.seed);
         let all: u64 = streams.iter().map(|(_, events)| events).sum();
         for _ in 0..if all > 0 { sample.pages } else { 0 } {
@@ -82,8 +83,7 @@ impl Handles {
             });
             let Some(((stream, _), handle)) = chosen else { continue };
             let from = SeqNo::new(number.saturating_sub(before)).unwrap_or_default();
-            let stored = snapshot.events(&stream.observer, from.executed(), PAGE).await;
-            let stored = stored.map_err(|error| error.to_string())?;
+            let stored = snapshot.events(&stream.observer, from.executed(), PAGE).await?;
             let version = stored.first().map(|event| Version::from_column(event.version));
             match page(handle, from, version).await? {
                 Some(page) => sample.events += compare(&stream.observer, &page.events, &stored, differences),
@@ -95,7 +95,7 @@ impl Handles {
 }
 
 /// A page that begins with `from`, of that version; `None` where nobody has it any more.
-async fn page(handle: &EventHandle, from: SeqNo, version: Option<Version>) -> Result<Option<Page>, String> {
+async fn page(handle: &EventHandle, from: SeqNo, version: Option<Version>) -> Result<Option<Page>, VerifyError> {
     let asking = asked(async || match handle.page(from).await {
         Ok(page) if page.events.is_empty() && version < page.ledger.oldest_version => {
             handle.archived_page(from).await.map(Some)
@@ -137,11 +137,11 @@ fn compare(observer: &str, page: &[RawEvent], stored: &[events::Model], differen
     compared as u64
 }
 
-fn same_chain(ledger: Ledger, stored: Option<ChainId>) -> Result<(), String> {
+fn same_chain(ledger: Ledger, stored: Option<ChainId>) -> Result<(), VerifyError> {
     match (ledger.chain_id, stored) {
-        (Some(node), Some(stored)) if node != stored => Err(format!(
+        (Some(node), Some(stored)) if node != stored => Err(VerifyError::Node(format!(
             "the node is of chain {node}, the database's events are of chain {stored}: correct NODE_URL or DATABASE_URL"
-        )),
+        ))),
         _ => Ok(()),
     }
 }
@@ -152,9 +152,9 @@ enum Failed {
     GaveUp(String),
 }
 
-impl From<Failed> for String {
+impl From<Failed> for VerifyError {
     fn from((Failed::Pruned(message) | Failed::GaveUp(message)): Failed) -> Self {
-        message
+        Self::Node(message)
     }
 }
 

@@ -93,3 +93,99 @@ fn owned<T>(folded: Option<T>, stored: Option<T>, is_imported: bool) -> Option<T
 fn possible(imported: i32) -> i32 {
     imported & (DESCRIPTION | URI | MAXIMUM)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Amount;
+    use crate::state::now;
+
+    fn folded() -> tokens::Model {
+        tokens::Model {
+            token_id: "0x1".to_owned(),
+            property_version: 0,
+            collection_id: None,
+            creator: Some("b".to_owned()),
+            collection_name: Some("cats".to_owned()),
+            name: Some("cat".to_owned()),
+            description: Some("told by an event".to_owned()),
+            uri: None,
+            created_version: Some(5),
+            owner: Some("0x2".to_owned()),
+            owner_version: Some(6),
+            owner_place: Some(7),
+            owner_seq_no: Some(8),
+            supply: None,
+            maximum: None,
+            metadata: None,
+            imported: 0,
+            updated_at: now(),
+        }
+    }
+
+    #[test]
+    fn an_import_may_fill_raise_and_own_but_nothing_else() {
+        let is_right = |change: &dyn Fn(&mut tokens::Model)| {
+            let mut stored = folded();
+            change(&mut stored);
+            token(Some(folded()), &stored).as_ref() == Some(&stored)
+        };
+        assert!(is_right(&|_| {}));
+        assert!(is_right(&|row| row.supply = Some(Amount(9))));
+        for change in [
+            |row: &mut tokens::Model| row.collection_id = Some("0x3".to_owned()),
+            |row: &mut tokens::Model| row.name = Some("dog".to_owned()),
+            |row: &mut tokens::Model| row.created_version = Some(6),
+        ] {
+            assert!(!is_right(&change));
+            let imported = |row: &mut tokens::Model| {
+                row.imported = URI;
+                change(row);
+            };
+            assert!(is_right(&imported));
+        }
+        for (imported, right) in [(0, false), (URI, false), (DESCRIPTION, true), (DESCRIPTION | 8, false)] {
+            let change = |row: &mut tokens::Model| {
+                row.description = Some("imported".to_owned());
+                row.imported = imported;
+            };
+            assert_eq!(is_right(&change), right, "{imported}");
+        }
+        for change in [
+            |row: &mut tokens::Model| row.name = Some("bat".to_owned()),
+            |row: &mut tokens::Model| row.created_version = None,
+            |row: &mut tokens::Model| row.owner_seq_no = Some(9),
+        ] {
+            let imported = |row: &mut tokens::Model| {
+                row.imported = URI | DESCRIPTION;
+                change(row);
+            };
+            assert!(!is_right(&imported));
+        }
+    }
+
+    #[test]
+    fn only_whole_tokens_without_an_owner_come_from_an_import_alone() {
+        let whole = tokens::Model {
+            collection_id: Some("0x3".to_owned()),
+            uri: Some("u".to_owned()),
+            owner: None,
+            owner_version: None,
+            owner_place: None,
+            owner_seq_no: None,
+            imported: DESCRIPTION | URI,
+            ..folded()
+        };
+        assert_eq!(token(None, &whole), Some(whole.clone()));
+        for wrong in [
+            tokens::Model { owner: Some("0x2".to_owned()), ..whole.clone() },
+            tokens::Model { property_version: 1, ..whole.clone() },
+            tokens::Model { imported: 0, ..whole.clone() },
+            tokens::Model { uri: None, ..whole.clone() },
+            tokens::Model { maximum: Some(Amount(1)), ..whole.clone() },
+            tokens::Model { name: None, ..whole },
+        ] {
+            assert_eq!(token(None, &wrong), None, "{wrong:?}");
+        }
+    }
+}

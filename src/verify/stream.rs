@@ -24,6 +24,8 @@ pub struct Reading {
     pub events: u64,
     pub digest: Digest,
     pub letters: Letters,
+    /// The first that are parked or discarded.
+    pub set_aside: Vec<DeadLetter>,
     creation_number: Option<i64>,
     event_type: Arc<str>,
 }
@@ -38,6 +40,19 @@ pub struct Letters {
     pub readable: u64,
 }
 
+/// An event that is set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeadLetter {
+    pub observer: String,
+    pub seq_no: i64,
+    pub state: String,
+    /// Why it could not be decoded when it came.
+    pub error: String,
+}
+
+/// Dead letters of a stream that are told one by one.
+const TOLD: usize = 100;
+
 impl Reading {
     pub fn new(stream: Arc<Stream>, counter: Option<Counter>) -> Self {
         let handle = &stream.handle;
@@ -49,6 +64,7 @@ impl Reading {
             version: None,
             events: 0,
             letters: Letters::default(),
+            set_aside: vec![],
             creation_number: None,
             event_type: Arc::default(),
         }
@@ -71,7 +87,7 @@ impl Reading {
             }
             let activity = activities.next_if(|activity| activity.seq_no == row.seq_no);
             let letter = letters.next_if(|letter| letter.seq_no == row.seq_no);
-            entries.extend(self.event(row, activity, letter, differences));
+            entries.extend(self.event(row, activity.as_ref(), letter.as_ref(), differences));
         }
         for invented in activities {
             self.without_event("activities", invented.seq_no, &invented, differences);
@@ -85,8 +101,8 @@ impl Reading {
     fn event(
         &mut self,
         row: events::Model,
-        activity: Option<activities::Model>,
-        letter: Option<dead_letters::Model>,
+        activity: Option<&activities::Model>,
+        letter: Option<&dead_letters::Model>,
         differences: &mut Differences,
     ) -> Option<Entry> {
         let key = Key::at(&*self.stream.observer, row.seq_no);
@@ -94,15 +110,16 @@ impl Reading {
         let occurred_at = row.occurred_at;
         let raw = self.raw(row);
         self.digest.add(&raw);
-        if let Some(letter) = &letter {
+        if let Some(letter) = letter {
             same_as_event(&key, letter, &raw, differences);
+            self.set_aside(letter);
         }
         let meaning = self.stream.entry(&raw);
-        let applied = self.is_applied(&key, letter.as_ref(), meaning.as_ref(), differences);
+        let applied = self.is_applied(&key, letter, meaning.as_ref(), differences);
         let entry = meaning.ok().filter(|_| applied);
         let expected = entry.as_ref().map(convert::activity);
-        if expected != activity {
-            differences.rows("activities", &key, expected.as_ref(), activity.as_ref());
+        if expected.as_ref() != activity {
+            differences.rows("activities", &key, expected.as_ref(), activity);
         }
         if let Some(entry) = &entry
             && entry.event.time != occurred_at
@@ -212,6 +229,17 @@ impl Reading {
         }
     }
 
+    fn set_aside(&mut self, letter: &dead_letters::Model) {
+        if letter.state != "retried" && self.set_aside.len() < TOLD {
+            self.set_aside.push(DeadLetter {
+                observer: letter.observer.clone(),
+                seq_no: letter.seq_no,
+                state: letter.state.clone(),
+                error: letter.error.clone(),
+            });
+        }
+    }
+
     fn without_event<M: Serialize>(&self, table: &'static str, seq_no: i64, row: &M, differences: &mut Differences) {
         differences.rows(table, &Key::at(&*self.stream.observer, seq_no), None, Some(row));
     }
@@ -242,5 +270,48 @@ fn same_as_event(key: &Key, letter: &dead_letters::Model, raw: &RawEvent, differ
             ..letter.clone()
         };
         differences.rows("dead_letters", key, Some(&expected), Some(letter));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::Market;
+    use crate::state::now;
+    use crate::subject::Ledger;
+
+    /// How many differences three events of version 10, 20 and 30 make, when the handle had emitted `next` by `version`.
+    fn differences(next: u64, version: u64) -> u64 {
+        let market = Market::built_in("imart", None).unwrap();
+        let stream = market.streams.iter().find(|stream| &*stream.observer == "imart:create_collection").unwrap();
+        let ledger = Ledger { version: Version::new(version), ..Ledger::default() };
+        let counter = Counter { next: SeqNo::new(next).unwrap(), ledger };
+        let events = [10, 20, 30].into_iter().enumerate().map(|(seq_no, version)| events::Model {
+            observer: stream.observer.to_string(),
+            seq_no: seq_no.try_into().unwrap(),
+            version,
+            event_index: None,
+            event_type: "t".to_owned(),
+            account_address: market.address.to_string(),
+            creation_number: 1,
+            data: r#"{"creator": "0x1", "name": "a"}"#.to_owned(),
+            occurred_at: None,
+            recorded_at: now(),
+        });
+        let events: Vec<_> = events.collect();
+        let mut reading = Reading::new(Arc::clone(stream), Some(counter));
+        let mut found = Differences::new(10);
+        // Without their activities, which are differences of their own.
+        let chunk = Chunk { events, activities: vec![], dead_letters: vec![], through: None };
+        assert_eq!(reading.check(chunk, &mut found).len(), 3);
+        found.total() - 3
+    }
+
+    #[test]
+    fn more_events_than_the_counter_said_must_be_newer_than_it() {
+        assert_eq!(differences(3, 30), 0);
+        assert_eq!(differences(2, 29), 0);
+        assert_eq!(differences(2, 30), 1, "the chain has begun anew");
+        assert_eq!(differences(0, 5), 0);
     }
 }
