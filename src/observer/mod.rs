@@ -10,6 +10,7 @@ mod feed;
 mod lane;
 mod pages;
 mod progress;
+mod reason;
 mod reporter;
 mod room;
 mod speed;
