@@ -28,6 +28,7 @@ mod market;
 mod mistype;
 mod pages;
 mod query;
+mod spoil;
 mod state;
 mod stream;
 mod table;

@@ -145,7 +145,8 @@ impl Nodes {
                 "{} is of chain {theirs}, {} of chain {}: correct NODE_URL, or give chain {theirs} a database of its own (DATABASE_URL)",
                 node.url, ours.whose, ours.id
             );
-            if node.is_to_be_told() {
+            // Where it is the only one, the refusal tells.
+            if self.nodes.len() > 1 && node.is_to_be_told() {
                 tracing::warn!("{message}");
             }
             return Err(SubjectError::Refused(message));

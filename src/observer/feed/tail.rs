@@ -9,7 +9,7 @@ use super::super::board::Cause;
 use super::super::reason;
 use super::{End, Feed, GAP_PATIENCE, Step};
 use crate::chain::{SeqNo, Version};
-use crate::subject::{Counter, Ledger, Subject};
+use crate::subject::{Counter, Ledger, Subject, SubjectError};
 
 /// What to make of a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +31,9 @@ impl Tail {
             std::cmp::Ordering::Greater => Self::More,
             _ if counter.ledger.behind => Self::Behind("the node's ledger is behind what it has shown before"),
             std::cmp::Ordering::Equal => Self::End,
-            std::cmp::Ordering::Less if counter.ledger.version < version => {
-                Self::Behind("the node's ledger is behind the last executed event")
-            }
+            std::cmp::Ordering::Less if counter.ledger.version < version => Self::Behind(
+                "the node's ledger is behind the last executed event; if the chain was reset, give it a database of its own (DATABASE_URL)",
+            ),
             std::cmp::Ordering::Less => Self::Fewer,
         }
     }
@@ -47,12 +47,11 @@ impl<S: Subject> Feed<S> {
         if ledger.behind {
             return self.wait(Cause::NodeBehind, "the node's ledger is behind what it has shown before", cancel).await;
         }
-        let counter = match self.subject.counter().await {
-            Ok(counter) => counter,
+        let (counter, tail) = match self.tail(cancel).await? {
+            Ok(known) => known,
             Err(error) => return self.meet(error, cancel).await,
         };
-        self.check_chain(counter.ledger)?;
-        match Tail::of(&counter, self.next, self.version) {
+        match tail {
             Tail::More if empty => self.meet_missing(counter.next, ledger, cancel).await,
             Tail::More => Ok(()),
             Tail::Behind(why) => self.wait(Cause::NodeBehind, why, cancel).await,
@@ -66,6 +65,25 @@ impl<S: Subject> Feed<S> {
                 }
                 self.board.caught_up(self.index);
                 self.rest()
+            }
+        }
+    }
+
+    /// The counter, and what it means. A node that cannot tell is asked again before the page is: of a pair the one that lags
+    /// may be the one that is asked every second time.
+    async fn tail(&mut self, cancel: &CancellationToken) -> Result<Result<(Counter, Tail), SubjectError>, End> {
+        const TRIES: u32 = 4;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let counter = match self.subject.counter().await {
+                Ok(counter) => counter,
+                Err(error) => return Ok(Err(error)),
+            };
+            self.check_chain(counter.ledger)?;
+            match Tail::of(&counter, self.next, self.version) {
+                Tail::Behind(_) if tries < TRIES => self.backoff.wait(cancel).await,
+                tail => return Ok(Ok((counter, tail))),
             }
         }
     }
