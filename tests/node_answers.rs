@@ -71,18 +71,18 @@ async fn a_redirect_is_not_followed_and_takes_no_key_along() {
     assert!(asked.lock().unwrap().is_empty());
 }
 
-/// 1 GiB of nothing in 1 MB: 64 times the same 16 MiB.
+/// 128 MiB of nothing in less than 1 MB.
 fn bomb() -> Vec<u8> {
     use std::io::Write;
     let mut packed = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
-    packed.write_all(&vec![b' '; 16 << 20]).unwrap();
-    packed.finish().unwrap().repeat(64)
+    packed.write_all(&vec![b' '; 128 << 20]).unwrap();
+    packed.finish().unwrap()
 }
 
 #[tokio::test]
 async fn what_is_too_long_is_refused_after_decompression_too() {
     let bomb = tokio::task::spawn_blocking(bomb).await.unwrap();
-    assert!(bomb.len() < 8 << 20, "{}", bomb.len());
+    assert!(bomb.len() < 1 << 20, "{}", bomb.len());
     let app = Router::new().fallback(move || {
         let bomb = bomb.clone();
         async move { ([("content-encoding", "gzip")], bomb) }
