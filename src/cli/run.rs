@@ -89,7 +89,9 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         None => return Ok(()),
     }
     match patiently(&cancel, || store.chain_id()).await {
-        Some(chain) => chain?.into_iter().for_each(|chain| nodes.expect_chain(chain)),
+        Some(Ok(None)) => {}
+        Some(Ok(Some(chain))) => nodes.expect_chain(chain),
+        Some(Err(error)) => return Err(error.into()),
         None => return Ok(()),
     }
     let handles = EventHandles::new(nodes);

@@ -76,13 +76,13 @@ pub async fn account(
         Some(store) => store.chain_id().await.map_err(failed)?,
         None => None,
     };
-    stored.into_iter().for_each(|chain| nodes.expect_chain(chain));
+    if let Some(chain) = stored {
+        nodes.expect_chain(chain);
+    }
     let source = Arc::new(Source::open(nodes, stop.clone(), Arc::clone(&progress)).await.map_err(Failed::reason)?);
     source.belongs_to(stored)?;
-    if let Some(store) = &target.store {
-        if !target.dry_run {
-            store.record_import(account, source.chain, source.since).await.map_err(failed)?;
-        }
+    if let Some(store) = target.store.as_ref().filter(|_| !target.dry_run) {
+        store.record_import(account, source.chain, source.since).await.map_err(failed)?;
     }
     let tables = match source.tables(account).await {
         Ok(tables) => tables,

@@ -151,7 +151,8 @@ impl<S: Subject> Feed<S> {
         }
         if page.events.is_empty() {
             if self.following && self.next >= self.known {
-                return self.rest();
+                self.rest();
+                return Ok(());
             }
             return self.end_of_stream(page.ledger, true, cancel).await;
         }

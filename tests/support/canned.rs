@@ -47,8 +47,11 @@ pub async fn answering(status: u16, headers: &[(&str, &str)], body: &str) -> (St
     (url, requests)
 }
 
+/// Status, headers and body.
+pub type Canned = (u16, Vec<(&'static str, String)>, String);
+
 /// A server that gives these answers in turn, the last one for ever, and counts the requests.
-pub async fn answering_in_turn(answers: Vec<(u16, Vec<(&'static str, String)>, String)>) -> (String, Arc<AtomicUsize>) {
+pub async fn answering_in_turn(answers: Vec<Canned>) -> (String, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let app = Router::new().fallback(move || {

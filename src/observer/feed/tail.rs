@@ -64,7 +64,8 @@ impl<S: Subject> Feed<S> {
                     return Err(End::CaughtUp);
                 }
                 self.board.caught_up(self.index);
-                self.rest()
+                self.rest();
+                Ok(())
             }
         }
     }
@@ -89,10 +90,9 @@ impl<S: Subject> Feed<S> {
     }
 
     /// From now on only the counter is looked at.
-    pub(super) fn rest(&mut self) -> Step {
+    pub(super) fn rest(&mut self) {
         self.lane.idle();
         self.idle = Some(self.config.poll_interval);
-        Ok(())
     }
 
     /// Whatever was strange before has passed.
@@ -123,7 +123,8 @@ impl<S: Subject> Feed<S> {
             Tail::End => {
                 self.settled();
                 self.board.caught_up(self.index);
-                self.rest()
+                self.rest();
+                Ok(())
             }
             Tail::Behind(why) => {
                 self.lagging += 1;
