@@ -209,7 +209,7 @@ impl Board {
             outage.observers.insert(index);
             return;
         }
-        tracing::warn!("{observer} waits, and so does who else meets it, {cause}: {detail}");
+        tracing::warn!("{observer} waits, {cause}: {detail} (others that wait for it are counted at its end)");
         outages.push(Outage { cause, since: now(), observers: BTreeSet::from([index]) });
     }
 
