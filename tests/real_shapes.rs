@@ -40,6 +40,8 @@ async fn a_creators_resource_and_table_items_of_mainnet_become_rows() {
     let padded: Address = account.parse().unwrap();
     // The samples are of several creators: here they are one, with one collection and one token.
     resource["data"]["create_token_data_events"]["counter"] = "1".into();
+    let number = |field: &str| resource["data"][field]["guid"]["id"]["creation_num"].clone();
+    let (of_collections, of_tokens) = (number("create_collection_events"), number("create_token_data_events"));
     let answers = Answers::default();
     let path = format!("/accounts/{padded}/resource/0x3::token::Collections");
     let table = |name: &str| {
@@ -53,12 +55,13 @@ async fn a_creators_resource_and_table_items_of_mainnet_become_rows() {
     answers.get(path, resource);
     let mut created = event;
     created["sequence_number"] = "0".into();
-    created["guid"]["account_address"] = account.clone().into();
+    created["guid"] = json!({ "account_address": account, "creation_number": of_tokens });
     let key = &token["_request_body"]["key"];
     created["data"]["id"] = json!({ "creator": account, "collection": key["collection"], "name": key["name"] });
     let events = format!("/accounts/{padded}/events/0x3::token::Collections");
     answers.get(format!("{events}/create_token_data_events?start=0&limit=100"), json!([created]));
     let name = &collection["_response_body"]["name"];
+    created["guid"]["creation_number"] = of_collections;
     created["type"] = "0x3::token::CreateCollectionEvent".into();
     created["data"] =
         json!({ "creator": account, "collection_name": name, "uri": "", "description": "", "maximum": "0" });

@@ -2,16 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::Uri;
 use event_worker::chain::{RawEvent, SeqNo, Version};
 use event_worker::market::Market;
 use event_worker::simulate;
-use event_worker::subject::{Config, EventHandle, Nodes, SentTransactions, Subject, SubjectError, TableItem};
+use event_worker::subject::{EventHandle, SentTransactions, Subject, SubjectError, TableItem};
+use support::canned::{Request, answering, error_body, handle, nodes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -45,20 +48,6 @@ async fn keeps_the_contract(subject: impl Subject, expected: &[(u64, u64, String
     assert_eq!(subject.counter().await.unwrap().next, next);
 }
 
-fn nodes(url: &str, key: Option<&str>, archive: Option<&str>) -> Arc<Nodes> {
-    let config = Config {
-        nodes: url.split(',').map(|url| (url.parse().unwrap(), key.map(str::to_owned))).collect(),
-        archive: archive.map(|url| url.parse().unwrap()),
-    };
-    Arc::new(Nodes::new(config).unwrap())
-}
-
-fn handle(nodes: Arc<Nodes>) -> EventHandle {
-    let market = Market::built_in("imart", None).unwrap();
-    let handle = &market.streams[0].handle;
-    EventHandle::new(nodes, handle.account, &handle.resource, &handle.field)
-}
-
 #[tokio::test]
 async fn an_event_handle_keeps_the_contract() {
     let node = simulate::Node::new(simulate::Config { events: 2_000, ..simulate::Config::default() });
@@ -74,34 +63,9 @@ async fn an_event_handle_keeps_the_contract() {
     }
 }
 
-type Request = (Uri, HeaderMap);
-
-/// A server that gives every request the same answer, and remembers the requests.
-async fn answering(status: u16, headers: &[(&str, &str)], body: &str) -> (String, Arc<Mutex<Vec<Request>>>) {
-    let mut sent = HeaderMap::new();
-    for (name, value) in headers {
-        sent.insert(axum::http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
-    }
-    let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
-    let (seen, body) = (Arc::clone(&requests), body.to_owned());
-    let app = Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
-        seen.lock().unwrap().push((uri, headers));
-        let answer = (StatusCode::from_u16(status).unwrap(), sent.clone(), body.clone());
-        async move { answer }
-    });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    (url, requests)
-}
-
 async fn met(status: u16, headers: &[(&str, &str)], body: &str) -> SubjectError {
     let (url, _) = answering(status, headers, body).await;
     handle(nodes(&url, None, None)).page(SeqNo::ZERO).await.unwrap_err()
-}
-
-fn error_body(code: &str, message: &str) -> String {
-    format!(r#"{{"message":"{message}","error_code":"{code}","vm_error_code":null}}"#)
 }
 
 #[tokio::test]
@@ -164,6 +128,9 @@ async fn what_asking_again_cannot_mend_is_refused_with_a_remedy() {
         (401, vec![], "Unauthorized: API key not found".to_owned(), "NODE_API_KEY"),
         (500, vec![], error_body("internal_error", "Internal event index is not enabled"), "NODE_URL"),
         (301, vec![("location", "https://elsewhere/v1")], String::new(), "set NODE_URL to where"),
+        (400, vec![], "bad request".to_owned(), "/v1"),
+        (404, vec![], "<html>Not found</html>".to_owned(), "/v1"),
+        (405, vec![], String::new(), "/v1"),
     ] {
         let error = met(status, &headers, &body).await;
         assert!(matches!(&error, SubjectError::Refused(said) if said.contains(remedy)), "{status}: {error:?}");

@@ -8,7 +8,7 @@ use event_worker::market::{Market, Markets, Stream};
 use event_worker::observer::{self, Board, Config};
 use event_worker::state::entities::checkpoints;
 use event_worker::state::{DatabaseUrl, Recorder, Store};
-use event_worker::subject::{self, EventHandle, Nodes, Subject};
+use event_worker::subject::{self, EventHandle, EventHandles, Nodes, Subject};
 use sea_orm::EntityTrait;
 use tokio_util::sync::CancellationToken;
 
@@ -32,9 +32,10 @@ pub fn handles(url: &str) -> Result<impl Fn(&Stream) -> EventHandle + use<>> {
     let url = url.parse().map_err(anyhow::Error::msg)?;
     let nodes =
         Arc::new(Nodes::new(subject::Config { nodes: vec![(url, None)], archive: None }).map_err(anyhow::Error::msg)?);
+    let handles = EventHandles::new(nodes);
     Ok(move |stream: &Stream| {
         let handle = &stream.handle;
-        EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field)
+        handles.handle(handle.account, &handle.resource, &handle.field)
     })
 }
 

@@ -13,7 +13,7 @@ use crate::config::{Database, Logs, Node, Worker};
 use crate::market::Markets;
 use crate::observer::{self, Board, Stopped};
 use crate::state::{DatabaseUrl, Store, StoreError, Trouble};
-use crate::subject::{EventHandle, Nodes};
+use crate::subject::{EventHandles, Nodes};
 use crate::telemetry::metrics::Metric;
 
 #[derive(clap::Args)]
@@ -90,9 +90,16 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         Some(ready) => ready?,
         None => return Ok(()),
     }
+    match patiently(&cancel, || store.chain_id()).await {
+        Some(Ok(None)) => {}
+        Some(Ok(Some(chain))) => nodes.expect_chain(chain),
+        Some(Err(error)) => return Err(error.into()),
+        None => return Ok(()),
+    }
+    let handles = EventHandles::new(nodes);
     let subject = |stream: &crate::market::Stream| {
         let handle = &stream.handle;
-        EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field)
+        handles.handle(handle.account, &handle.resource, &handle.field)
     };
     let stopped = observer::run(config, store.clone(), Arc::clone(&markets), subject, board, cancel).await?;
     store.close().await?;

@@ -31,7 +31,11 @@ pub struct Args {
     /// How long every answer takes (50ms)
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     latency: String,
-    /// What goes wrong, like 429:0.1,500:0.05,truncate:0.02,stale:0.2,pruned:5000
+    /// What goes wrong, like 429:0.1,500:0.05,stale:0.2,pruned:5000
+    ///
+    /// With a probability each: 429, 429-retry-after, 500, 404-html, 502-html, 503-html, redirect, content-type, truncate, reset,
+    /// hang, drip, oversized, stale (a node that is behind), shuffle, repeat, skip, foreign, duplicate-keys (of a page's events),
+    /// counter-low. Otherwise: pruned, pruned-500, pruned-empty:VERSION, gap:SEQNO, chain:ID, mistyped:SHARE.
     #[arg(long, value_name = "SPEC", default_value = "")]
     fault: String,
 }

@@ -71,13 +71,18 @@ pub async fn account(
     cancel: &CancellationToken,
 ) -> Result<Summary, String> {
     let stop = cancel.child_token();
+    let failed = |error: StoreError| error.to_string();
+    let stored = match &target.store {
+        Some(store) => store.chain_id().await.map_err(failed)?,
+        None => None,
+    };
+    if let Some(chain) = stored {
+        nodes.expect_chain(chain);
+    }
     let source = Arc::new(Source::open(nodes, stop.clone(), Arc::clone(&progress)).await.map_err(Failed::reason)?);
-    if let Some(store) = &target.store {
-        let failed = |error: StoreError| error.to_string();
-        source.belongs_to(store.chain_id().await.map_err(failed)?)?;
-        if !target.dry_run {
-            store.record_import(account, source.chain, source.since).await.map_err(failed)?;
-        }
+    source.belongs_to(stored)?;
+    if let Some(store) = target.store.as_ref().filter(|_| !target.dry_run) {
+        store.record_import(account, source.chain, source.since).await.map_err(failed)?;
     }
     let tables = match source.tables(account).await {
         Ok(tables) => tables,

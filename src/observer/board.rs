@@ -2,6 +2,7 @@
 //!
 //! A change of state is logged here, once; not every try.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -85,6 +86,7 @@ pub struct Work {
 /// All observers' states.
 pub struct Board {
     lanes: Mutex<Vec<Lane>>,
+    outages: Mutex<Vec<Outage>>,
     database: Mutex<Option<(Cause, String, Timestamp)>>,
     writer: Mutex<Writing>,
     /// The nodes, by observer, and behind them the database.
@@ -97,6 +99,13 @@ struct Writing {
     last_commit: usize,
     /// By [`Waits::ALL`].
     waited: [Duration; 3],
+}
+
+/// What observers wait for together, from when the first began until the last goes on.
+struct Outage {
+    cause: Cause,
+    since: Timestamp,
+    observers: BTreeSet<usize>,
 }
 
 pub(super) struct Lane {
@@ -127,6 +136,7 @@ impl Board {
         Self {
             asked: Mutex::new((0..=lanes.len()).map(|_| Asked::default()).collect()),
             lanes: Mutex::new(lanes),
+            outages: Mutex::default(),
             database: Mutex::default(),
             writer: Mutex::default(),
             observed: Mutex::default(),
@@ -206,7 +216,7 @@ impl Board {
         let mut lanes = self.lanes();
         lanes[index].ledger_time = ledger_time.or(lanes[index].ledger_time);
         if lanes[index].shown.state != State::Following {
-            lanes[index].change(State::CatchingUp, None);
+            self.change(&mut lanes, index, State::CatchingUp, None);
         }
     }
 
@@ -222,43 +232,81 @@ impl Board {
     }
 
     pub(super) fn caught_up(&self, index: usize) {
-        let lane = &mut self.lanes()[index];
-        if lane.change(State::Following, Some(Cause::CaughtUp)) {
-            tracing::info!("{} is caught up: {} events executed", lane.shown.observer, lane.shown.next);
+        let mut lanes = self.lanes();
+        if self.change(&mut lanes, index, State::Following, Some(Cause::CaughtUp)) {
+            let shown = &lanes[index].shown;
+            tracing::info!("{} is caught up: {} events executed", shown.observer, shown.next);
         }
     }
 
     pub(super) fn waits(&self, index: usize, cause: Cause, detail: &str) {
-        let lane = &mut self.lanes()[index];
-        lane.shown.last_error = Some(detail.to_owned());
-        if lane.change(State::Waiting, Some(cause)) {
-            tracing::warn!("{} waits, {cause}: {detail}", lane.shown.observer);
+        let mut lanes = self.lanes();
+        lanes[index].shown.last_error = Some(detail.to_owned());
+        if !self.change(&mut lanes, index, State::Waiting, Some(cause)) {
+            return;
         }
+        let observer = &lanes[index].shown.observer;
+        if !cause.is_shared() {
+            tracing::warn!("{observer} waits, {cause}: {detail}");
+            return;
+        }
+        let mut outages = self.outages();
+        if let Some(outage) = outages.iter_mut().find(|outage| outage.cause == cause) {
+            outage.observers.insert(index);
+            return;
+        }
+        tracing::warn!("{observer} waits, {cause}: {detail} (others that wait for it are counted at its end)");
+        outages.push(Outage { cause, since: now(), observers: BTreeSet::from([index]) });
     }
 
     pub(super) fn stopped(&self, index: usize, cause: Cause, reason: &str) {
-        let lane = &mut self.lanes()[index];
-        lane.shown.last_error = Some(reason.to_owned());
-        lane.change(State::Stopped, Some(cause));
-        tracing::error!(
-            "{} has stopped after {} events, the others go on: {reason}",
-            lane.shown.observer,
-            lane.shown.next
-        );
+        let mut lanes = self.lanes();
+        lanes[index].shown.last_error = Some(reason.to_owned());
+        self.change(&mut lanes, index, State::Stopped, Some(cause));
+        let shown = &lanes[index].shown;
+        tracing::error!("{} has stopped after {} events, the others go on: {reason}", shown.observer, shown.next);
     }
 
     /// Another worker executes it; the log tells of all of these at once.
     pub(super) fn held_elsewhere(&self, index: usize, holder: &str) {
-        let lane = &mut self.lanes()[index];
-        lane.shown.last_error = Some(format!("lease held by {holder}"));
-        lane.change(State::Waiting, Some(Cause::LeaseHeld));
+        let mut lanes = self.lanes();
+        lanes[index].shown.last_error = Some(format!("lease held by {holder}"));
+        self.change(&mut lanes, index, State::Waiting, Some(Cause::LeaseHeld));
     }
 
     pub(super) fn ended(&self) {
         let goes_on = |lane: &Lane| lane.shown.state == State::Stopped || lane.shown.cause == Some(Cause::LeaseHeld);
         for lane in self.lanes().iter_mut().filter(|lane| !goes_on(lane)) {
-            lane.change(State::Ended, None);
+            let _ = lane.change(State::Ended, None);
         }
+    }
+
+    /// Changes a state, and tells once who goes on, whether it waited alone or with others. Whether that was a change.
+    fn change(&self, lanes: &mut [Lane], index: usize, state: State, cause: Option<Cause>) -> bool {
+        let Some((state, waited_for, since)) = lanes[index].change(state, cause) else { return false };
+        let goes_on = matches!(lanes[index].shown.state, State::CatchingUp | State::Following);
+        let Some(waited_for) = waited_for.filter(|_| state == State::Waiting) else { return true };
+        let observer = &lanes[index].shown.observer;
+        if !waited_for.is_shared() {
+            if goes_on {
+                tracing::info!("{observer} goes on after {} s", seconds_between(since, now()));
+            }
+            return true;
+        }
+        if lanes.iter().any(|lane| lane.shown.state == State::Waiting && lane.shown.cause == Some(waited_for)) {
+            return true;
+        }
+        let mut outages = self.outages();
+        if let Some(at) = outages.iter().position(|outage| outage.cause == waited_for) {
+            let Outage { since, observers, .. } = outages.swap_remove(at);
+            let seconds = seconds_between(since, now());
+            match observers.len() {
+                _ if !goes_on => {}
+                1 => tracing::info!("{observer} goes on after {seconds} s"),
+                many => tracing::info!("{many} observers that waited, {waited_for}, go on after {seconds} s"),
+            }
+        }
+        true
     }
 
     pub(super) fn database_waits(&self, cause: Cause, detail: &str) {
@@ -281,6 +329,10 @@ impl Board {
         }
     }
 
+    fn outages(&self) -> MutexGuard<'_, Vec<Outage>> {
+        locked(&self.outages)
+    }
+
     pub(super) fn lanes(&self) -> MutexGuard<'_, Vec<Lane>> {
         locked(&self.lanes)
     }
@@ -291,17 +343,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Lane {
-    /// Whether that was a change.
-    fn change(&mut self, state: State, cause: Option<Cause>) -> bool {
+    /// What it was before, if that was a change: state, cause, and since when.
+    fn change(&mut self, state: State, cause: Option<Cause>) -> Option<(State, Option<Cause>, Timestamp)> {
         let shown = &mut self.shown;
-        if (shown.state, shown.cause) == (state, cause) {
-            return false;
-        }
-        if shown.state == State::Waiting && matches!(state, State::CatchingUp | State::Following) {
-            tracing::info!("{} goes on after {} s", shown.observer, seconds_between(shown.since, now()));
+        let before = (shown.state, shown.cause, shown.since);
+        if (before.0, before.1) == (state, cause) {
+            return None;
         }
         (shown.state, shown.cause, shown.since) = (state, cause, now());
-        true
+        Some(before)
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -351,6 +401,23 @@ impl State {
             Self::Waiting => "waiting",
             Self::Stopped => "stopped",
             Self::Ended => "ended",
+        }
+    }
+}
+
+impl Cause {
+    /// Whether all observers meet it alike: then one of them is enough to tell of it.
+    fn is_shared(self) -> bool {
+        match self {
+            Self::NodeBehind | Self::NodeUnreachable | Self::Throttled => true,
+            Self::CaughtUp
+            | Self::Pruned
+            | Self::Gap
+            | Self::DatabaseLocked
+            | Self::DatabaseUnreachable
+            | Self::Parked
+            | Self::LeaseHeld
+            | Self::Refused => false,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One observer's reading: pages after the last one, checked, decoded, handed to the writer.
 
+mod tail;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use super::duty::Duty;
 use super::lane::Sender;
 use super::pages::{Pages, Standing};
 use super::room::Ticket;
-use super::{Config, Stopped};
+use super::{Config, Stopped, reason};
 use crate::backoff::Backoff;
 use crate::chain::{ChainId, RawEvent, SeqNo, Version};
 use crate::market::Stream;
@@ -41,9 +43,12 @@ pub(super) struct Feed<S> {
     parked: u64,
     /// Whether the end has been reached before: from then on a short page is taken for the end.
     following: bool,
+    /// At the end, with nothing new when last looked at: how long until its counter is looked at again.
+    idle: Option<Duration>,
     backoff: Backoff,
     gap_since: Option<Instant>,
-    lagging_pages: u32,
+    /// Answers in a row that say too little.
+    lagging: u32,
     /// Whether the archive is asked: the node no longer has what comes next, without saying so.
     archived: bool,
 }
@@ -75,9 +80,10 @@ impl<S: Subject> Feed<S> {
             version: checkpoint.executed_version,
             parked: checkpoint.parked_in_a_row,
             following: false,
+            idle: None,
             backoff: Backoff::default(),
             gap_since: None,
-            lagging_pages: 0,
+            lagging: 0,
             archived: false,
         }
     }
@@ -124,6 +130,9 @@ impl<S: Subject> Feed<S> {
     async fn step(&mut self, cancel: &CancellationToken) -> Step {
         self.follow_the_writer()?;
         self.check_parked(cancel).await?;
+        if let Some(interval) = self.idle {
+            return self.wait_for_more(interval, cancel).await;
+        }
         let (page, ticket) = match self.pages.next(self.standing()).await {
             Ok(read) => read,
             Err(error) => return self.meet(error, cancel).await,
@@ -133,15 +142,17 @@ impl<S: Subject> Feed<S> {
             return Err(Self::pruned(&format!("neither the node nor the archive has seq no {}", self.next)));
         }
         if page.events.is_empty() {
+            if self.following && self.next >= self.known {
+                self.rest();
+                return Ok(());
+            }
             return self.end_of_stream(page.ledger, true, cancel).await;
         }
         let good = page.continuing(self.next, self.version);
         if good == 0 {
             return self.meet_gap(&page, cancel).await;
         }
-        self.gap_since = None;
-        self.lagging_pages = 0;
-        self.backoff.reset();
+        self.settled();
         self.board.reads(self.index, page.ledger.time);
         let (full, ledger) = (page.full, page.ledger);
         // The archive's end: from here on the node must know.
@@ -215,14 +226,7 @@ impl<S: Subject> Feed<S> {
             return Ok(());
         }
         self.committed(cancel).await?;
-        Err(End::Stopped(
-            Cause::Parked,
-            format!(
-                "{} events in a row could not be decoded, up to seq no {}: the contract has probably changed; they are in dead_letters; mend the market file and run `event-worker dead-letters retry --all`, or raise MAX_PARKED above that number",
-                self.parked,
-                self.next.executed()
-            ),
-        ))
+        Err(End::Stopped(Cause::Parked, reason::parked(self.parked, self.next)))
     }
 
     /// Waits until everything that has been read is committed.
@@ -234,77 +238,11 @@ impl<S: Subject> Feed<S> {
         if settled { self.follow_the_writer() } else { Err(End::Cancelled) }
     }
 
-    /// A short page is probably the end; an empty one is the end, a node that lags, or history that is gone. The handle's
-    /// counter tells.
-    async fn end_of_stream(&mut self, ledger: Ledger, empty: bool, cancel: &CancellationToken) -> Step {
-        const BEHIND: &str = "the node's ledger is behind what it has shown before";
-        self.committed(cancel).await?;
-        if ledger.behind {
-            return self.wait(Cause::NodeBehind, BEHIND, cancel).await;
-        }
-        let counter = match self.subject.counter().await {
-            Ok(counter) => counter,
-            Err(error) => return self.meet(error, cancel).await,
-        };
-        self.check_chain(counter.ledger)?;
-        if counter.ledger.behind {
-            return self.wait(Cause::NodeBehind, BEHIND, cancel).await;
-        }
-        if counter.next > self.next && !empty {
-            return Ok(());
-        }
-        if counter.next > self.next {
-            return self.meet_missing(counter.next, ledger, cancel).await;
-        }
-        if counter.next < self.next {
-            return self.meet_reset(counter.next, counter.ledger, cancel).await;
-        }
-        self.lagging_pages = 0;
-        self.backoff.reset();
-        self.following = true;
-        self.board.counter(self.index, counter.next);
-        if self.config.until_caught_up {
-            return Err(End::CaughtUp);
-        }
-        self.board.caught_up(self.index);
-        self.pause(cancel).await;
-        Ok(())
-    }
-
-    /// The counter says that there is more, the page says that there is not.
-    async fn meet_missing(&mut self, counter: SeqNo, ledger: Ledger, cancel: &CancellationToken) -> Step {
-        /// Events may have come between the page and the counter; twice in a row they have not.
-        const BELIEVED: u32 = 3;
-        self.board.counter(self.index, counter);
-        self.lagging_pages += 1;
-        if self.lagging_pages < BELIEVED {
-            self.backoff.wait(cancel).await;
-            return Ok(());
-        }
-        if self.is_pruned(ledger) {
-            let what = format!("the node answers nothing for seq no {}, of {counter} events", self.next);
-            return self.meet_pruned(&what).await;
-        }
-        self.wait(Cause::NodeBehind, &format!("the node shows no event {} yet, of {counter}", self.next), cancel).await
-    }
-
-    async fn meet_reset(&mut self, counter: SeqNo, ledger: Ledger, cancel: &CancellationToken) -> Step {
-        if ledger.version < self.version {
-            return self.wait(Cause::NodeBehind, "the node's ledger is behind the last executed event", cancel).await;
-        }
-        Err(End::Stopped(
-            Cause::Gap,
-            format!(
-                "the handle has emitted {counter} events, but {} have been executed: the chain was reset, or MARKETS names another deployment; give it a database of its own (DATABASE_URL)",
-                self.next
-            ),
-        ))
-    }
-
     /// The page does not go on where we stand: history is gone, or the node is wrong. Never crossed.
     async fn meet_gap(&mut self, page: &Page, cancel: &CancellationToken) -> Step {
         let first = page.events.first().map_or(SeqNo::ZERO, |event| event.seq_no);
-        if first > self.next && self.is_pruned(page.ledger) {
+        let is_later = page.events.iter().all(|event| event.seq_no > self.next);
+        if is_later && self.is_pruned(page.ledger) {
             let what = format!("the node's oldest event is seq no {first}, {} was asked for", self.next);
             return self.meet_pruned(&what).await;
         }
@@ -340,29 +278,24 @@ impl<S: Subject> Feed<S> {
     }
 
     fn pruned(what: &str) -> End {
-        End::Stopped(
-            Cause::Pruned,
-            format!(
-                "history is pruned: {what}; set NODE_ARCHIVE_URL to a node that has it, or NODE_URL to an archival node"
-            ),
-        )
+        End::Stopped(Cause::Pruned, reason::pruned(what))
     }
 
     fn check_chain(&self, ledger: Ledger) -> Step {
         match (self.chain_id, ledger.chain_id) {
-            (Some(ours), Some(theirs)) if ours != theirs => Err(End::Stopped(
-                Cause::Refused,
-                format!(
-                    "the node is of chain {theirs}, the database's rows are of chain {ours}: correct NODE_URL, or give chain {theirs} a database of its own (DATABASE_URL)"
-                ),
-            )),
+            (Some(ours), Some(theirs)) if ours != theirs => {
+                Err(End::Stopped(Cause::Refused, reason::other_chain(theirs, ours)))
+            }
             _ => Ok(()),
         }
     }
 
     async fn meet(&mut self, error: SubjectError, cancel: &CancellationToken) -> Step {
         match error {
-            SubjectError::Unreachable(message) | SubjectError::ArchiveUnreachable(message) => {
+            SubjectError::Unreachable(message)
+            | SubjectError::ArchiveUnreachable(message)
+            // No page is that long: something else has answered.
+            | SubjectError::TooLong(message) => {
                 self.wait(Cause::NodeUnreachable, &message, cancel).await
             }
             SubjectError::Throttled { message, pause } => {
@@ -374,7 +307,7 @@ impl<S: Subject> Feed<S> {
                 Ok(())
             }
             SubjectError::Pruned(message) => Err(Self::pruned(&message)),
-            SubjectError::Missing { message, .. } | SubjectError::TooLong(message) | SubjectError::Refused(message) => {
+            SubjectError::Missing { message, .. } | SubjectError::Refused(message) => {
                 Err(End::Stopped(Cause::Refused, message))
             }
         }

@@ -13,6 +13,7 @@ mod lease;
 mod metrics;
 mod pages;
 mod progress;
+mod reason;
 mod reporter;
 mod room;
 mod speed;

@@ -102,10 +102,8 @@ impl<S: Subject> Pages<S> {
         let subject = Arc::clone(&self.subject);
         let page = tokio::spawn(async move {
             let page = if archived { subject.archived_page(start).await } else { subject.page(start).await };
-            match &page {
-                Ok(page) => ticket.answered(weight(page)),
-                Err(SubjectError::Throttled { .. }) => ticket.throttled(),
-                Err(_) => {}
+            if let Ok(page) = &page {
+                ticket.answered(weight(page));
             }
             page.map(|page| (page, ticket))
         });

@@ -6,19 +6,15 @@
 //! had their first answer: it is not known yet who is behind.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::chain::Version;
 
 /// Event data, and what surrounds it, that is being read, waiting or being committed.
 pub(super) const BYTES: usize = 12 << 20;
-/// Pages that are asked for at once, while nobody says that it is too much.
+/// Pages that are asked for at once; fewer are sent while a node wants fewer.
 const REQUESTS: usize = 64;
-/// After a 429 half as many; and twice as many again after each such time of answers without one.
-const RECOVERY: Duration = Duration::from_millis(250);
 
 pub(super) struct Room {
     state: Mutex<State>,
@@ -27,17 +23,7 @@ pub(super) struct Room {
 struct State {
     bytes: usize,
     requests: usize,
-    allowed: Allowed,
     feeds: Vec<Feed>,
-}
-
-/// How many requests at once the nodes put up with.
-struct Allowed {
-    requests: usize,
-    /// When they were last halved: what was under way then is refused together.
-    halved: Option<Instant>,
-    /// Since when there have been answers again, or when they were last doubled.
-    answered: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -67,9 +53,8 @@ pub(super) struct Ticket {
 
 impl Room {
     pub fn new(feeds: usize) -> Arc<Self> {
-        let allowed = Allowed { requests: REQUESTS, halved: None, answered: None };
         let feeds = (0..feeds).map(|_| Feed::default()).collect();
-        Arc::new(Self { state: Mutex::new(State { bytes: 0, requests: 0, allowed, feeds }) })
+        Arc::new(Self { state: Mutex::new(State { bytes: 0, requests: 0, feeds }) })
     }
 
     /// A ticket for a page of about `weight` bytes whose events are of about `version`, if it is that feed's turn. If not,
@@ -115,7 +100,7 @@ impl Room {
 impl State {
     /// Whose turn it is.
     fn next(&self) -> Option<usize> {
-        if self.requests >= self.allowed.requests {
+        if self.requests >= REQUESTS {
             return None;
         }
         let all_have_begun = self.feeds.iter().all(|feed| feed.has_begun);
@@ -135,41 +120,14 @@ impl State {
     }
 }
 
-impl Allowed {
-    fn answered(&mut self) {
-        match self.answered {
-            _ if self.requests == REQUESTS => {}
-            Some(since) if since.elapsed() < RECOVERY => {}
-            Some(_) => (self.requests, self.answered) = ((self.requests * 2).min(REQUESTS), Some(Instant::now())),
-            None => self.answered = Some(Instant::now()),
-        }
-    }
-
-    fn throttled(&mut self) {
-        if self.halved.is_none_or(|halved| halved.elapsed() >= RECOVERY) {
-            *self = Self { requests: (self.requests / 2).max(1), halved: Some(Instant::now()), answered: None };
-        }
-    }
-}
-
 impl Ticket {
-    /// The page is there, and weighs so much.
+    /// The page is there, and weighs so much; nothing, if it is not.
     pub fn answered(&mut self, weight: usize) {
-        self.ended(weight, Allowed::answered);
-    }
-
-    /// The node asked for fewer requests.
-    pub fn throttled(&mut self) {
-        self.ended(0, Allowed::throttled);
-    }
-
-    fn ended(&mut self, weight: usize, learn: impl Fn(&mut Allowed)) {
         let mut state = self.room.lock();
         state.bytes = state.bytes - self.weight + weight;
         self.weight = weight;
         if std::mem::take(&mut self.asking) {
             state.requests -= 1;
-            learn(&mut state.allowed);
         }
         state.call_next();
     }
@@ -187,8 +145,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.taken();
-        // One that is given up proves nothing.
-        self.ended(0, |_| {});
+        self.answered(0);
     }
 }
 
@@ -242,33 +199,13 @@ mod tests {
         assert!(state.feeds.iter().all(|feed| feed.pages == 0));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_429_halves_the_requests_and_two_seconds_of_answers_bring_them_back() {
+    #[test]
+    fn no_more_are_asked_for_at_once_than_anybody_answers() {
         let room = room(1);
-        let fill = || (0..).map_while(|at| room.ticket(0, version(at), 1)).collect::<Vec<_>>();
-        // All that are under way at once are refused: that is one refusal.
-        let refused = || fill().iter_mut().for_each(Ticket::throttled);
-        let answered = || fill().iter_mut().for_each(|ticket| ticket.answered(1));
-        assert_eq!(fill().len(), REQUESTS);
-        for half in [32, 16, 8, 4, 2, 1, 1] {
-            refused();
-            assert_eq!(fill().len(), half);
-            // The pause is no time of answers.
-            tokio::time::advance(Duration::from_secs(1)).await;
-        }
-        answered();
-        assert_eq!(fill().len(), 1);
-        // Neither are reads that are given up.
-        tokio::time::advance(RECOVERY).await;
-        drop(fill());
-        assert_eq!(fill().len(), 1);
-        let mut took = Duration::ZERO;
-        while fill().len() < REQUESTS {
-            answered();
-            tokio::time::advance(RECOVERY).await;
-            took += RECOVERY;
-        }
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        let mut all: Vec<_> = (0..).map_while(|at| room.ticket(0, version(at), 1)).collect();
+        assert_eq!(all.len(), REQUESTS);
+        all[0].answered(1);
+        assert!(room.ticket(0, version(0), 1).is_some());
     }
 
     #[tokio::test]

@@ -101,6 +101,11 @@ impl<S: Subject> Subject for Watched<S> {
         let _asking = self.asking();
         self.subject.counter().await
     }
+
+    /// Waits before it asks: how long an answer takes then, only the source knows.
+    async fn next_counter(&self, interval: Duration) -> Result<Counter, SubjectError> {
+        self.subject.next_counter(interval).await
+    }
 }
 
 impl Board {

@@ -1,7 +1,10 @@
 //! How a node, and the gateway before it, answer: bodies, status and headers.
 
-use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use axum::http::{Response, StatusCode};
 use serde_json::Value;
 
@@ -11,6 +14,8 @@ pub const CHAIN_ID: u8 = 4;
 /// What a node says about its ledger with every answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
+    /// The chain's number.
+    pub chain_id: u8,
     /// Last version.
     pub version: u64,
     /// First version that is not pruned.
@@ -42,7 +47,7 @@ impl Head {
 
     fn write_to(&self, headers: &mut HeaderMap) {
         let all = [
-            ("x-aptos-chain-id", u64::from(CHAIN_ID)),
+            ("x-aptos-chain-id", u64::from(self.chain_id)),
             ("x-aptos-ledger-version", self.version),
             ("x-aptos-ledger-oldest-version", self.oldest),
             ("x-aptos-ledger-timestampusec", self.timestamp.unsigned_abs()),
@@ -153,10 +158,43 @@ pub fn too_large() -> Response<Body> {
 }
 
 /// What a proxy shows where no node answers.
-pub fn unavailable() -> Response<Body> {
-    let page = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n\
-        <body>\r\n<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>\r\n";
-    plain(StatusCode::SERVICE_UNAVAILABLE, "text/html", page.to_owned())
+pub fn page_of_a_proxy(status: StatusCode) -> Response<Body> {
+    let page = format!(
+        "<html>\r\n<head><title>{status}</title></head>\r\n<body>\r\n<center><h1>{status}</h1></center>\r\n</body>\r\n</html>\r\n"
+    );
+    plain(status, "text/html", page)
+}
+
+/// Somebody who thinks that the node is elsewhere, where nobody listens.
+pub fn redirect() -> Response<Body> {
+    let mut response = page_of_a_proxy(StatusCode::FOUND);
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static("http://127.0.0.1:9/v1"));
+    response
+}
+
+/// More than anybody reads.
+pub fn oversized() -> Response<Body> {
+    plain(StatusCode::OK, "application/json", " ".repeat(40 << 20))
+}
+
+/// The same answer, a little of it a second.
+pub async fn dripping(response: Response<Body>) -> Response<Body> {
+    const PIECE: usize = 16;
+    let (mut parts, body) = response.into_parts();
+    parts.headers.remove(CONTENT_LENGTH);
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let drip = futures_util::stream::unfold(body, async |mut rest| {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let piece = rest.split_to(PIECE.min(rest.len()));
+        (!piece.is_empty()).then_some((Ok::<_, Infallible>(piece), rest))
+    });
+    Response::from_parts(parts, Body::from_stream(drip))
+}
+
+/// The same answer, which says that it is HTML.
+pub fn mislabelled(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response
 }
 
 fn plain(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {

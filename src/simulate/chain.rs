@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{CHAIN_ID, Head, Refusal};
+use super::answer::{Head, Refusal};
 use super::http::View;
 use super::{CONTRACT, abi, dice};
 
@@ -13,7 +13,8 @@ impl View<'_> {
     pub fn ledger_info(&self) -> String {
         let head = &self.head;
         format!(
-            r#"{{"chain_id":{CHAIN_ID},"epoch":"{}","ledger_version":"{}","oldest_ledger_version":"{}","ledger_timestamp":"{}","node_role":"full_node","oldest_block_height":"{}","block_height":"{}","git_hash":"{}","encryption_key":null}}"#,
+            r#"{{"chain_id":{},"epoch":"{}","ledger_version":"{}","oldest_ledger_version":"{}","ledger_timestamp":"{}","node_role":"full_node","oldest_block_height":"{}","block_height":"{}","git_hash":"{}","encryption_key":null}}"#,
+            head.chain_id,
             head.epoch(),
             head.version,
             head.oldest,

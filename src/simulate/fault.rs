@@ -5,10 +5,22 @@
 //! | `429` | probability | the gateway refuses, in plain text |
 //! | `429-retry-after` | probability | the same, with `Retry-After: 1` |
 //! | `500` | probability | the node fails, in JSON |
-//! | `503-html` | probability | a proxy fails, in HTML |
+//! | `404-html`, `502-html`, `503-html` | probability | a proxy fails, in HTML |
+//! | `redirect` | probability | a proxy answers 302, to where nobody listens |
+//! | `content-type` | probability | the answer is right, and says that it is HTML |
 //! | `truncate` | probability | the connection ends within the body |
 //! | `reset` | probability | the connection ends without an answer |
+//! | `hang` | probability | nothing is answered for a minute |
+//! | `drip` | probability | the answer comes in small pieces, one a second |
+//! | `oversized` | probability | 40 MiB of nothing |
 //! | `stale` | probability | the answer comes from a node that is some thousands of versions behind |
+//! | `shuffle` | probability | two events of a page have changed places |
+//! | `repeat` | probability | an event of a page comes twice |
+//! | `skip` | probability | an event of a page is left out |
+//! | `foreign` | probability | the first event of a page is of another handle |
+//! | `duplicate-keys` | probability | the first event of a page has two versions |
+//! | `counter-low` | probability | a resource says that its handles have emitted nothing |
+//! | `chain` | 1 to 255 | the node says that it is of that chain |
 //! | `pruned` | version | what is older is gone: 410 in the gateway's words |
 //! | `pruned-500` | version | the same, as older nodes say it: 500 |
 //! | `pruned-empty` | version | the same, untold: an empty page of events, and what is left of a page of transactions |
@@ -16,6 +28,7 @@
 //! | `mistyped` | share | so many events are broken on chain, for good |
 
 use std::fmt::{self, Display, Formatter};
+use std::num::NonZeroU8;
 use std::str::FromStr;
 
 use rand::RngExt;
@@ -38,6 +51,32 @@ pub enum Mishap {
     Reset,
     /// `stale`
     Stale,
+    /// `404-html`
+    NotFound,
+    /// `502-html`
+    BadGateway,
+    /// `redirect`
+    Redirect,
+    /// `content-type`
+    ContentType,
+    /// `hang`
+    Hang,
+    /// `drip`
+    Drip,
+    /// `oversized`
+    Oversized,
+    /// `shuffle`
+    Shuffle,
+    /// `repeat`
+    Repeat,
+    /// `skip`
+    Skip,
+    /// `foreign`
+    Foreign,
+    /// `duplicate-keys`
+    DuplicateKeys,
+    /// `counter-low`
+    CounterLow,
 }
 
 /// In which words a node says that history is gone.
@@ -51,7 +90,7 @@ pub enum PrunedForm {
     Empty,
 }
 
-const MISHAPS: [(&str, Mishap); 7] = [
+const MISHAPS: [(&str, Mishap); 20] = [
     ("429", Mishap::TooMany),
     ("429-retry-after", Mishap::TooManyRetryAfter),
     ("500", Mishap::Internal),
@@ -59,6 +98,19 @@ const MISHAPS: [(&str, Mishap); 7] = [
     ("truncate", Mishap::Truncate),
     ("reset", Mishap::Reset),
     ("stale", Mishap::Stale),
+    ("404-html", Mishap::NotFound),
+    ("502-html", Mishap::BadGateway),
+    ("redirect", Mishap::Redirect),
+    ("content-type", Mishap::ContentType),
+    ("hang", Mishap::Hang),
+    ("drip", Mishap::Drip),
+    ("oversized", Mishap::Oversized),
+    ("shuffle", Mishap::Shuffle),
+    ("repeat", Mishap::Repeat),
+    ("skip", Mishap::Skip),
+    ("foreign", Mishap::Foreign),
+    ("duplicate-keys", Mishap::DuplicateKeys),
+    ("counter-low", Mishap::CounterLow),
 ];
 
 const PRUNED_FORMS: [(&str, PrunedForm); 3] =
@@ -70,6 +122,7 @@ pub struct Faults {
     chances: [f64; MISHAPS.len()],
     pruned: Option<(PrunedForm, u64)>,
     gap: Option<u64>,
+    chain: Option<NonZeroU8>,
     mistyped: f64,
 }
 
@@ -105,6 +158,11 @@ impl Faults {
         self.gap
     }
 
+    /// The chain that the node says it is of, if not its own.
+    pub(super) fn chain(&self) -> Option<u8> {
+        self.chain.map(NonZeroU8::get)
+    }
+
     /// The share of events that are broken.
     pub(super) const fn mistyped(&self) -> f64 {
         self.mistyped
@@ -123,6 +181,8 @@ impl Faults {
             self.pruned = Some((*form, whole()?));
         } else if name == "gap" {
             self.gap = Some(whole()?);
+        } else if name == "chain" {
+            self.chain = Some(value.parse().map_err(|_| bad("a chain's number, from 1 to 255"))?);
         } else if name == "mistyped" {
             self.mistyped = share()?;
         } else {
@@ -154,6 +214,7 @@ impl Display for Faults {
             words.push(format!("{name}:{version}"));
         }
         words.extend(self.gap.map(|seq_no| format!("gap:{seq_no}")));
+        words.extend(self.chain.map(|chain| format!("chain:{chain}")));
         if self.mistyped > 0.0 {
             words.push(format!("mistyped:{}", self.mistyped));
         }
@@ -163,5 +224,5 @@ impl Display for Faults {
 
 fn names() -> String {
     let all = MISHAPS.iter().map(|(name, _)| *name).chain(PRUNED_FORMS.iter().map(|(name, _)| *name));
-    all.chain(["gap", "mistyped"]).collect::<Vec<_>>().join(", ")
+    all.chain(["gap", "chain", "mistyped"]).collect::<Vec<_>>().join(", ")
 }

@@ -2,22 +2,26 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, Response, StatusCode, Uri};
 use rand::RngExt;
 
-use super::answer::{self, Head, Page, Refusal};
+use super::answer::{self, CHAIN_ID, Head, Page, Refusal};
 use super::fault::{Faults, Mishap};
 use super::gallery::Gallery;
 use super::ledger::Ledger;
 use super::query::{self, Query};
+use super::spoil::spoil;
 use super::wire::Scissors;
 use super::{Node, chain, lock, read};
 
 /// Longer bodies are refused.
 const MOST_BYTES: usize = 8 << 20;
+/// Longer than anybody waits.
+const HANG: Duration = Duration::from_mins(1);
 
 /// The ledger as one answer shows it: up to a version, from another one on.
 pub struct View<'a> {
@@ -37,7 +41,8 @@ impl<'a> View<'a> {
     fn new(node: &'a Node, ledger: &'a Ledger, faults: &'a Faults, behind: u64) -> Self {
         let version = ledger.head().saturating_sub(behind);
         let oldest = faults.pruned().map_or(0, |(_, oldest)| oldest);
-        let head = Head { version, oldest, timestamp: ledger.timestamp(version) };
+        let chain_id = faults.chain().unwrap_or(CHAIN_ID);
+        let head = Head { chain_id, version, oldest, timestamp: ledger.timestamp(version) };
         Self { ledger, gallery: &node.gallery, faults, seed: node.config.seed, head }
     }
 
@@ -107,26 +112,39 @@ pub async fn handle(
         tokio::time::sleep(node.config.latency).await;
     }
     let (parts, body) = request.into_parts();
-    match to_bytes(body, MOST_BYTES).await {
-        Ok(body) => node.respond(&parts.method, &parts.uri, &body, &scissors),
-        Err(_) => answer::too_large(),
+    let Ok(body) = to_bytes(body, MOST_BYTES).await else { return answer::too_large() };
+    let (mishap, luck) = if parts.uri.path() == "/v1/-/healthy" { (None, 0) } else { node.draw() };
+    match mishap {
+        Some(Mishap::TooMany) => return answer::too_many(false),
+        Some(Mishap::TooManyRetryAfter) => return answer::too_many(true),
+        Some(Mishap::NotFound) => return answer::page_of_a_proxy(StatusCode::NOT_FOUND),
+        Some(Mishap::BadGateway) => return answer::page_of_a_proxy(StatusCode::BAD_GATEWAY),
+        Some(Mishap::Unavailable) => return answer::page_of_a_proxy(StatusCode::SERVICE_UNAVAILABLE),
+        Some(Mishap::Redirect) => return answer::redirect(),
+        Some(Mishap::Oversized) => return answer::oversized(),
+        Some(Mishap::Reset) => scissors.reset(),
+        Some(Mishap::Hang) => tokio::time::sleep(HANG).await,
+        _ => {}
+    }
+    let response = node.respond(&parts.method, &parts.uri, &body, mishap, luck);
+    match mishap {
+        Some(Mishap::Truncate) => {
+            let length = response.body().size_hint().lower();
+            scissors.hold_back(usize::try_from(length / 2).unwrap_or(1).max(1));
+            response
+        }
+        Some(Mishap::Drip) => answer::dripping(response).await,
+        Some(Mishap::ContentType) => answer::mislabelled(response),
+        _ => response,
     }
 }
 
 impl Node {
-    fn respond(&self, method: &Method, uri: &Uri, body: &[u8], scissors: &Scissors) -> Response<Body> {
+    fn respond(&self, method: &Method, uri: &Uri, body: &[u8], mishap: Option<Mishap>, luck: u64) -> Response<Body> {
         let faults = read(&self.faults);
         let segments: Vec<String> = uri.path().split('/').skip(1).map(query::decoded).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let is_health = segments == ["v1", "-", "healthy"];
-        let (mishap, behind) = if is_health { (None, 0) } else { self.draw(&faults) };
-        match mishap {
-            Some(Mishap::TooMany) => return answer::too_many(false),
-            Some(Mishap::TooManyRetryAfter) => return answer::too_many(true),
-            Some(Mishap::Unavailable) => return answer::unavailable(),
-            Some(Mishap::Reset) => scissors.reset(),
-            Some(Mishap::Internal | Mishap::Truncate | Mishap::Stale) | None => {}
-        }
+        let behind = if mishap == Some(Mishap::Stale) { 2_000 + luck % 18_000 } else { 0 };
         let ledger = read(&self.ledger);
         let view = View::new(self, &ledger, &faults, behind);
         let outcome = match segments.as_slice() {
@@ -135,19 +153,15 @@ impl Node {
             ["v1", rest @ ..] => view.answer(method, rest, &Query(uri.query().unwrap_or_default()), body),
             _ => Err(Refusal::framework(StatusCode::NOT_FOUND, "not found")),
         };
-        let response = answer::answer(outcome, &view.head);
-        if mishap == Some(Mishap::Truncate) {
-            let length = response.body().size_hint().lower();
-            scissors.hold_back(usize::try_from(length / 2).unwrap_or(1).max(1));
-        }
-        response
+        let spoilt = outcome.map(|page| Page { body: spoil(mishap, page.body, luck), ..page });
+        answer::answer(spoilt, &view.head)
     }
 
-    /// What happens to this answer, and how many versions its node is behind.
-    fn draw(&self, faults: &Faults) -> (Option<Mishap>, u64) {
+    /// What happens to this answer, and a number that decides how.
+    fn draw(&self) -> (Option<Mishap>, u64) {
         let mut luck = lock(&self.luck);
-        let mishap = faults.draw(&mut luck);
-        let behind = if mishap == Some(Mishap::Stale) { luck.random_range(2_000..20_000) } else { 0 };
-        (mishap, behind)
+        let mishap = read(&self.faults).draw(&mut luck);
+        let how = mishap.map_or(0, |_| luck.random());
+        (mishap, how)
     }
 }

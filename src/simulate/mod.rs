@@ -1,7 +1,7 @@
 //! A simulated Aptos node: the REST API of a real one, traps included, over an NFT market that it makes up.
 //!
 //! The same seed gives the same chain to the last byte. `world` decides what happens, `event` words it, `ledger` keeps it,
-//! `http` and the modules below it answer as a node does, and `fault` decides when one does not. Nothing here knows the
+//! `http` and the modules below it answer as a node does, `fault` decides when one does not, and `spoil` is how. Nothing here knows the
 //! program that polls it: this is the other side of the wire.
 //!
 //! What accounts have created is there as the framework keeps it, too. `creator` says what there is to ask an account for:
@@ -28,6 +28,7 @@ mod market;
 mod mistype;
 mod pages;
 mod query;
+mod spoil;
 mod state;
 mod stream;
 mod table;

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::handle::encoded;
 use super::node::Question;
+use super::page::PageLimit;
 use super::{Counter, Ledger, Nodes, Page, Subject, SubjectError};
 use crate::chain::{Address, RawEvent, SeqNo, Timestamp, Version, canonical_type};
 
@@ -122,23 +122,20 @@ impl Nodes {
 pub struct SentTransactions {
     nodes: Arc<Nodes>,
     account: Address,
-    /// How many are asked for at once: fewer where they are very long.
-    limit: AtomicU16,
+    /// Whole transactions may be very long.
+    limit: PageLimit,
 }
 
 impl SentTransactions {
-    /// As many as a node gives at once.
-    const PAGE: u16 = 100;
-
     /// Those of `account`.
     #[must_use]
     pub fn new(nodes: Arc<Nodes>, account: Address) -> Self {
-        Self { nodes, account, limit: AtomicU16::new(Self::PAGE) }
+        Self { nodes, account, limit: PageLimit::default() }
     }
 
     async fn read(&self, from: SeqNo, archived: bool) -> Result<Page, SubjectError> {
         loop {
-            let limit = self.limit.load(Ordering::Relaxed);
+            let limit = self.limit.get();
             let path = format!("/accounts/{}/transactions?start={from}&limit={limit}", self.account);
             let question = Question::get(&path);
             let asked = if archived {
@@ -148,7 +145,7 @@ impl SentTransactions {
             };
             match asked {
                 Ok((events, ledger)) => return Ok(Page { full: events.len() >= usize::from(limit), events, ledger }),
-                Err(SubjectError::TooLong(_)) if limit > 1 => self.limit.store(limit / 2, Ordering::Relaxed),
+                Err(SubjectError::TooLong(_)) if self.limit.is_too_long(limit) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -1,6 +1,7 @@
 //! Reading a node's answer: headers, errors, pages of events.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,15 @@ pub(super) struct Failed {
     pub remedy: &'static str,
 }
 
+/// An event handle, as its resource has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Handle {
+    /// How many events it has emitted.
+    pub next: SeqNo,
+    /// What all its events have in their guid.
+    pub creation_number: Option<u64>,
+}
+
 pub(super) enum Failure {
     /// The pause that the node asks for, if it names one.
     Throttled(Option<Duration>),
@@ -44,7 +54,11 @@ pub(super) enum Failure {
     Pruned(Option<String>),
     /// There is no such thing, or not yet.
     Missing,
+    /// Asking again will not help.
     Refused,
+    /// Not a node's words about what was asked: the address is wrong, or, of a node that has answered before, something
+    /// stands in its place for now.
+    Misplaced,
     Unreachable,
 }
 
@@ -74,22 +88,22 @@ impl Answer {
             410 => (Failure::Pruned(self.archive(error.archival_endpoint)), ""),
             _ if says_pruned => (Failure::Pruned(self.archive(error.archival_endpoint)), ""),
             429 => (Failure::Throttled(self.retry_after()), ""),
+            503 if self.headers.contains_key(RETRY_AFTER) => (Failure::Throttled(self.retry_after()), ""),
             300..=399 => {
                 let remedy = "; set NODE_URL to where the node really is";
-                return Some(Failed { failure: Failure::Refused, said: self.redirect(), remedy });
+                return Some(Failed { failure: Failure::Misplaced, said: self.redirect(), remedy });
             }
             401 | 403 => (Failure::Refused, "; check NODE_API_KEY"),
-            404 if error.error_code == "web_framework_error" || error.error_code.is_empty() => {
-                (Failure::Refused, "; NODE_URL must be a node's REST address and end in /v1")
-            }
-            404 => (Failure::Missing, ""),
-            500 if error.message.contains("event index is not enabled") => {
-                (Failure::Refused, "; this node cannot serve events: use another one (NODE_URL)")
-            }
-            400 => (Failure::Refused, "; check the market's address and handles (MARKETS)"),
             // A timeout, or too early, may pass.
             408 | 425 => (Failure::Unreachable, ""),
-            402..=499 => (Failure::Refused, "; NODE_URL must be a node's REST address and end in /v1"),
+            500 if error.message.contains("event index is not enabled") => {
+                (Failure::Misplaced, "; this node cannot serve events: use another one (NODE_URL)")
+            }
+            400 if !error.error_code.is_empty() => {
+                (Failure::Refused, "; check the market's address and handles (MARKETS)")
+            }
+            404 if !matches!(error.error_code.as_str(), "" | "web_framework_error") => (Failure::Missing, ""),
+            400..=499 => (Failure::Misplaced, "; NODE_URL must be a node's REST address and end in /v1"),
             _ => (Failure::Unreachable, ""),
         };
         let code = if error.error_code.is_empty() { String::new() } else { format!(" {}", error.error_code) };
@@ -101,15 +115,20 @@ impl Answer {
         events_of_page(&self.body)
     }
 
-    /// `data.{field}.counter` of a handle's resource.
-    pub fn counter(&self, field: &str) -> Result<SeqNo, String> {
-        let resource: serde_json::Value =
+    /// The event handles of a resource, by their fields.
+    pub fn handles(&self) -> Result<HashMap<String, Handle>, String> {
+        #[derive(Deserialize)]
+        struct Resource {
+            data: HashMap<String, serde_json::Value>,
+        }
+        let resource: Resource =
             serde_json::from_slice(&self.body).map_err(|error| format!("answered no resource: {error}"))?;
-        let counter = resource.pointer(&format!("/data/{field}/counter")).and_then(serde_json::Value::as_str);
-        counter
-            .and_then(|counter| counter.parse().ok())
-            .and_then(SeqNo::new)
-            .ok_or_else(|| format!("answered a resource without data.{field}.counter"))
+        let number = |value: &serde_json::Value, at: &str| value.pointer(at)?.as_str()?.parse::<u64>().ok();
+        let handle = |(field, value): (String, serde_json::Value)| {
+            let next = number(&value, "/counter").and_then(SeqNo::new)?;
+            Some((field, Handle { next, creation_number: number(&value, "/guid/id/creation_num") }))
+        };
+        Ok(resource.data.into_iter().filter_map(handle).collect())
     }
 
     /// The body as JSON.

@@ -39,3 +39,28 @@ pub enum SubjectError {
     #[error("{0}")]
     Refused(String),
 }
+
+impl SubjectError {
+    /// Whether asking again, of the same, may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Throttled { .. } | Self::Unreachable(_) | Self::ArchiveUnreachable(_) => true,
+            Self::Pruned(_) | Self::Missing { .. } | Self::TooLong(_) | Self::Refused(_) => false,
+        }
+    }
+
+    /// How long not to ask again, as far as the node has told.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        match self {
+            Self::Throttled { pause, .. } => *pause,
+            Self::Unreachable(_)
+            | Self::ArchiveUnreachable(_)
+            | Self::Pruned(_)
+            | Self::Missing { .. }
+            | Self::TooLong(_)
+            | Self::Refused(_) => Duration::ZERO,
+        }
+    }
+}

@@ -1,70 +1,189 @@
-//! An event handle, read page by page from a node's REST API.
+//! Event handles, read page by page from a node's REST API.
 
+use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use super::answer::Answer;
+use tokio::time::Instant;
+
+use super::answer::{Answer, Handle};
 use super::node::Question;
-use super::{Counter, Nodes, Page, Subject, SubjectError};
+use super::page::PageLimit;
+use super::{Counter, Ledger, Nodes, Page, Subject, SubjectError};
 use crate::chain::{Address, SeqNo};
 
-/// As many as a node gives at once; more is clamped in silence.
-const PAGE: usize = 100;
+/// The event handles that a worker reads: those that one resource holds are looked at together.
+pub struct EventHandles {
+    nodes: Arc<Nodes>,
+    holders: Mutex<HashMap<(Address, String), Arc<Holder>>>,
+}
 
 /// The stream of one event handle.
 pub struct EventHandle {
+    holder: Arc<Holder>,
+    field: String,
+    limit: PageLimit,
+    /// What the events' guids must have, once the resource has told.
+    creation_number: OnceLock<u64>,
+}
+
+/// A resource with event handles.
+struct Holder {
     nodes: Arc<Nodes>,
     account: Address,
     resource: String,
-    field: String,
+    /// Held by whoever is about to ask; the others that wait find the answer here.
+    last: tokio::sync::Mutex<Option<Look>>,
+}
+
+/// A look at a resource, and when it was.
+struct Look {
+    at: Instant,
+    seen: Result<Seen, SubjectError>,
+}
+
+/// Its handles, and the ledger that they were read from.
+#[derive(Clone)]
+struct Seen {
+    handles: Arc<HashMap<String, Handle>>,
+    ledger: Ledger,
+}
+
+impl EventHandles {
+    /// Handles of these nodes.
+    #[must_use]
+    pub fn new(nodes: Arc<Nodes>) -> Self {
+        Self { nodes, holders: Mutex::default() }
+    }
+
+    /// The handle in `field` of the resource of that type at `account`.
+    #[must_use]
+    pub fn handle(&self, account: Address, resource: &str, field: &str) -> EventHandle {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Holder::new(Arc::clone(&self.nodes), account, resource);
+        let holder = holders.entry((account, resource.to_owned())).or_insert_with(new);
+        EventHandle::of(Arc::clone(holder), field)
+    }
+}
+
+impl Holder {
+    fn new(nodes: Arc<Nodes>, account: Address, resource: &str) -> Arc<Self> {
+        Arc::new(Self { nodes, account, resource: encoded(resource), last: tokio::sync::Mutex::default() })
+    }
+
+    async fn look(&self) -> Result<Seen, SubjectError> {
+        let path = format!("/accounts/{}/resource/{}", self.account, self.resource);
+        let (handles, ledger) = self.nodes.ask(Question::get(&path), Answer::handles).await.map_err(no_handle)?;
+        Ok(Seen { handles: Arc::new(handles), ledger })
+    }
+
+    /// Waits for the next look, `interval` after the last one: whoever comes first takes it, for all who wait by then.
+    async fn next_look(&self, interval: Duration) -> Result<Seen, SubjectError> {
+        let came = Instant::now();
+        let mut last = self.last.lock().await;
+        let due = match &*last {
+            Some(look) if look.at >= came => return look.seen.clone(),
+            Some(look) if look.at + interval > came => look.at + interval,
+            Some(_) | None => came + interval,
+        };
+        tokio::time::sleep_until(due).await;
+        let at = Instant::now();
+        let seen = self.look().await;
+        *last = Some(Look { at, seen: seen.clone() });
+        seen
+    }
 }
 
 impl EventHandle {
-    /// The handle in `field` of the resource of that type at `account`.
+    /// The handle in `field` of the resource of that type at `account`, looked at alone.
     #[must_use]
     pub fn new(nodes: Arc<Nodes>, account: Address, resource: &str, field: &str) -> Self {
-        Self { nodes, account, resource: encoded(resource), field: field.to_owned() }
+        Self::of(Holder::new(nodes, account, resource), field)
     }
 
-    /// Without `start` a node answers the latest events.
-    fn path(&self, from: SeqNo) -> String {
-        let Self { account, resource, field, .. } = self;
-        format!("/accounts/{account}/events/{resource}/{field}?start={from}&limit={PAGE}")
+    fn of(holder: Arc<Holder>, field: &str) -> Self {
+        Self { holder, field: field.to_owned(), limit: PageLimit::default(), creation_number: OnceLock::new() }
     }
 
-    fn read_page(&self, answer: &Answer) -> Result<Page, String> {
-        let events = answer.events()?;
-        match events.iter().find(|event| event.account_address != self.account) {
-            Some(other) => Err(format!("answered an event of another account, {}", other.account_address)),
-            None => Ok(Page { full: events.len() >= PAGE, ledger: answer.ledger(), events }),
+    async fn read(&self, from: SeqNo, archived: bool) -> Result<Page, SubjectError> {
+        let Holder { nodes, account, resource, .. } = &*self.holder;
+        loop {
+            let limit = self.limit.get();
+            // Without `start` a node answers the latest events.
+            let path = format!("/accounts/{account}/events/{resource}/{}?start={from}&limit={limit}", self.field);
+            let (question, read) = (Question::get(&path), |answer: &Answer| self.read_page(answer, limit));
+            let asked =
+                if archived { nodes.ask_archived(question, read).await } else { nodes.ask(question, read).await };
+            match asked {
+                Ok((page, ledger)) => {
+                    self.limit.fits(limit);
+                    return Ok(Page { ledger, ..page });
+                }
+                Err(SubjectError::TooLong(_)) if self.limit.is_too_long(limit) => {}
+                Err(error) => return Err(no_handle(error)),
+            }
         }
+    }
+
+    /// A page is of this handle alone, or it is none.
+    fn read_page(&self, answer: &Answer, limit: u16) -> Result<Page, String> {
+        let events = answer.events()?;
+        let number = self.creation_number.get().copied().or(events.first().map(|event| event.creation_number));
+        for event in &events {
+            if event.account_address != self.holder.account {
+                return Err(format!("answered an event of another account, {}", event.account_address));
+            }
+            if Some(event.creation_number) != number {
+                return Err(format!(
+                    "answered an event of another handle, of creation number {} instead of {}",
+                    event.creation_number,
+                    number.unwrap_or_default()
+                ));
+            }
+        }
+        Ok(Page { full: events.len() >= usize::from(limit), ledger: answer.ledger(), events })
+    }
+
+    fn counter_in(&self, seen: &Seen) -> Result<Counter, SubjectError> {
+        let Some(handle) = seen.handles.get(&self.field) else {
+            let names = self.holder.nodes.names();
+            return Err(SubjectError::Unreachable(format!(
+                "{names}: the resource has no data.{}.counter; check the market's handles (MARKETS)",
+                self.field
+            )));
+        };
+        if let Some(number) = handle.creation_number {
+            let _ = self.creation_number.set(number);
+        }
+        Ok(Counter { next: handle.next, ledger: seen.ledger })
     }
 }
 
 impl Subject for EventHandle {
     async fn page(&self, from: SeqNo) -> Result<Page, SubjectError> {
-        let asked = self.nodes.ask(Question::get(&self.path(from)), |answer| self.read_page(answer)).await;
-        let (page, ledger) = asked.map_err(no_handle)?;
-        Ok(Page { ledger, ..page })
+        self.read(from, false).await
     }
 
     async fn archived_page(&self, from: SeqNo) -> Result<Page, SubjectError> {
-        let asked = self.nodes.ask_archived(Question::get(&self.path(from)), |answer| self.read_page(answer)).await;
-        let (page, ledger) = asked.map_err(no_handle)?;
-        Ok(Page { ledger, ..page })
+        self.read(from, true).await
     }
 
     async fn counter(&self) -> Result<Counter, SubjectError> {
-        let path = format!("/accounts/{}/resource/{}", self.account, self.resource);
-        let asked = self.nodes.ask(Question::get(&path), |answer| answer.counter(&self.field)).await;
-        let (next, ledger) = asked.map_err(no_handle)?;
-        Ok(Counter { next, ledger })
+        self.counter_in(&self.holder.look().await?)
+    }
+
+    async fn next_counter(&self, interval: Duration) -> Result<Counter, SubjectError> {
+        self.counter_in(&self.holder.next_look(interval).await?)
     }
 }
 
-/// A handle that is not there is a wrong setting, however often one asks.
+/// A handle that is not there is a wrong setting, however often one asks; unless the node does not know everything yet.
 fn no_handle(error: SubjectError) -> SubjectError {
     match error {
+        SubjectError::Missing { message, ledger } if ledger.behind => {
+            SubjectError::Unreachable(format!("{message}; the node's ledger is behind what it has shown before"))
+        }
         SubjectError::Missing { message, .. } => SubjectError::Refused(format!(
             "{message}; check the market's address and handles (MARKETS), and that NODE_URL is of the right chain"
         )),

@@ -9,18 +9,23 @@ mod indexer;
 mod inspect;
 mod metrics;
 mod node;
+mod nodes;
+mod pace;
 mod page;
+mod url;
 
 use std::future::Future;
+use std::time::Duration;
 
 pub use account::{Resource, SentTransactions, TableItem};
 pub use answer::events_of_page;
 pub use error::SubjectError;
-pub use handle::EventHandle;
+pub use handle::{EventHandle, EventHandles};
 pub use indexer::{IndexedCollection, IndexedToken, Indexer};
 pub use inspect::{Module, MoveField};
-pub use node::{Config, NodeUrl, Nodes};
+pub use nodes::{Config, Nodes};
 pub use page::Page;
+pub use url::NodeUrl;
 
 use crate::chain::{ChainId, SeqNo, Timestamp, Version};
 
@@ -39,6 +44,16 @@ pub trait Subject: Send + Sync + 'static {
 
     /// How many events the stream has, as the source knows now.
     fn counter(&self) -> impl Future<Output = Result<Counter, SubjectError>> + Send;
+
+    /// The same for a stream that is at its end: waits until `interval` has passed since the source was last asked, or since
+    /// now if that is longer ago, and asks then. Streams that the source tells about in one answer share it. The answer
+    /// is never older than this call; dropping the call is no harm to others that wait.
+    fn next_counter(&self, interval: Duration) -> impl Future<Output = Result<Counter, SubjectError>> + Send {
+        async move {
+            tokio::time::sleep(interval).await;
+            self.counter().await
+        }
+    }
 }
 
 /// The length of a stream, and the ledger that it was read from.

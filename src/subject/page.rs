@@ -1,5 +1,7 @@
 //! A page of events, and what of it can be trusted.
 
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use super::Ledger;
 use crate::chain::{RawEvent, SeqNo, Version};
 
@@ -31,9 +33,56 @@ impl Page {
     }
 }
 
+/// How many events are asked for at once: fewer while pages are longer than any that is read.
+#[derive(Debug)]
+pub(super) struct PageLimit(AtomicU16);
+
+impl PageLimit {
+    /// As many as a node gives at once; more is clamped in silence.
+    const MOST: u16 = 100;
+
+    pub fn get(&self) -> u16 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// A page of `limit` was too long. Whether a shorter one can be asked for.
+    pub fn is_too_long(&self, limit: u16) -> bool {
+        self.0.fetch_min((limit / 2).max(1), Ordering::Relaxed);
+        limit > 1
+    }
+
+    /// A page of `limit` was read: perhaps longer ones can be again.
+    pub fn fits(&self, limit: u16) {
+        if limit < Self::MOST {
+            let doubled = (limit * 2).min(Self::MOST);
+            // Unless somebody else has found out otherwise meanwhile.
+            let _ = self.0.compare_exchange(limit, doubled, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Default for PageLimit {
+    fn default() -> Self {
+        Self(AtomicU16::new(Self::MOST))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_become_shorter_until_they_fit_and_longer_again() {
+        let limit = PageLimit::default();
+        let shorter: Vec<_> = std::iter::from_fn(|| limit.is_too_long(limit.get()).then(|| limit.get())).collect();
+        assert_eq!(shorter, [50, 25, 12, 6, 3, 1]);
+        let mut longer = vec![];
+        while limit.get() < PageLimit::MOST {
+            limit.fits(limit.get());
+            longer.push(limit.get());
+        }
+        assert_eq!(longer, [2, 4, 8, 16, 32, 64, 100]);
+    }
 
     fn event(seq_no: u64, version: u64) -> RawEvent {
         RawEvent {

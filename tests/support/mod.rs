@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 pub mod answers;
+pub mod canned;
 pub mod database;
+pub mod front;
 pub mod node;
 pub mod plain_fold;
 pub mod process;

@@ -15,6 +15,8 @@ fn faults_are_read_and_written_alike() {
     {
         assert_eq!(text.parse::<Faults>().unwrap().to_string(), text);
     }
+    let text = "404-html:0.1,502-html:0.1,redirect:0.1,content-type:0.1,hang:0.1,drip:0.1,oversized:0.1,shuffle:0.1,repeat:0.1,skip:0.1,foreign:0.1,duplicate-keys:0.1,counter-low:0.1,chain:7";
+    assert_eq!(text.parse::<Faults>().unwrap().to_string(), text);
     let text = " gap : 5, mistyped:0.01 ,pruned:7,pruned-500:9";
     assert_eq!(text.parse::<Faults>().unwrap().to_string(), "pruned-500:9,gap:5,mistyped:0.01");
 }
@@ -28,6 +30,7 @@ fn bad_faults_name_the_word_and_the_remedy() {
     assert_eq!(error("500:2"), "fault `500`: `2` is not a number from 0 to 1");
     assert_eq!(error("stale:NaN"), "fault `stale`: `NaN` is not a number from 0 to 1");
     assert_eq!(error("gap:-1"), "fault `gap`: `-1` is not a whole number");
+    assert_eq!(error("chain:0"), "fault `chain`: `0` is not a chain's number, from 1 to 255");
 }
 
 #[tokio::test]
@@ -114,4 +117,52 @@ async fn a_gap_is_left_out() {
     let served = faulty("gap:5").await;
     assert_eq!(served.events(FIELD, "?start=3&limit=4").await.seq_nos(), [3, 4, 6, 7]);
     assert_eq!(served.events("buy_token_events", "?start=4&limit=3").await.seq_nos(), [4, 5, 6]);
+}
+
+#[tokio::test]
+async fn a_proxy_answers_in_its_place() {
+    let served = faulty("404-html:1").await;
+    for (fault, status) in [("404-html", 404), ("502-html", 502), ("redirect", 302)] {
+        served.node.set_faults(format!("{fault}:1").parse().unwrap());
+        let reply = served.events(FIELD, "").await;
+        assert_eq!((reply.status, reply.header("content-type")), (status, Some("text/html")));
+        assert_eq!(reply.header("location").is_some(), status == 302);
+        assert!(reply.body.starts_with("<html>"));
+    }
+    served.node.set_faults("content-type:1".parse().unwrap());
+    let reply = served.events(FIELD, "?start=3&limit=2").await;
+    assert_eq!((reply.header("content-type"), reply.seq_nos()), (Some("text/html"), vec![3, 4]));
+    served.node.set_faults("oversized:1".parse().unwrap());
+    assert_eq!(served.events(FIELD, "").await.body.len(), 40 << 20);
+    served.node.set_faults("drip:1".parse().unwrap());
+    let page = served.events(FIELD, "?start=9999999").await;
+    assert!(page.header("content-length").is_none() && page.body.contains("[]"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn a_node_lies() {
+    let served = faulty("").await;
+    let page = async |fault: &str| {
+        served.node.set_faults(format!("{fault}:1").parse().unwrap());
+        served.events(FIELD, "?start=0&limit=10").await
+    };
+    let usual: Vec<u64> = (0..10).collect();
+    let shuffled = page("shuffle").await.seq_nos();
+    assert!(shuffled != usual && (0..10).all(|seq_no| shuffled.contains(&seq_no)), "{shuffled:?}");
+    let repeated = page("repeat").await.seq_nos();
+    assert!(repeated.len() == 11 && repeated.is_sorted(), "{repeated:?}");
+    let skipped = page("skip").await.seq_nos();
+    assert!(skipped.len() == 9 && skipped.is_sorted(), "{skipped:?}");
+    let foreign = page("foreign").await.json();
+    assert_eq!(
+        (&foreign[0]["guid"]["creation_number"], &foreign[1]["guid"]["creation_number"]),
+        (&"94".into(), &"4".into())
+    );
+    assert!(page("duplicate-keys").await.body.starts_with(r#"[{"version":"0","version":""#));
+    served.node.set_faults("counter-low:1,chain:7".parse().unwrap());
+    let path = format!("/v1/accounts/{CONTRACT}/resource/{CONTRACT}::offer::OfferEvents");
+    let resource = served.get(&path).await.unwrap();
+    assert_eq!(resource.json()["data"]["offer_token_events"]["counter"], "0");
+    assert_eq!(resource.header("x-aptos-chain-id"), Some("7"));
+    assert_eq!(served.get("/v1").await.unwrap().json()["chain_id"], 7);
 }
