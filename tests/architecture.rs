@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import. Whoever is not named as imported is imported by nobody.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("chain", &[]),
     ("telemetry", &[]),
     ("backoff", &[]),

@@ -105,7 +105,7 @@ async fn a_server_that_goes_away_and_comes_back(backend: Backend) {
         proxy.down();
         node.node.emit(500);
         worker.times("database unreachable", round.try_into().unwrap()).await;
-        proxy.up().await;
+        proxy.up();
         worker.times("the database works again", round.try_into().unwrap()).await;
     }
     database.until_executed(node.node.history().len() as u64, PATIENCE).await;

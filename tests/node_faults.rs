@@ -147,6 +147,7 @@ async fn an_idle_market_is_asked_once_a_resource_and_interval() {
     };
     let board = Arc::new(Board::new(&markets));
     let config = observer::Config {
+        lease: None,
         poll_interval: INTERVAL,
         max_parked: 100,
         until_caught_up: false,

@@ -83,7 +83,7 @@ impl Proxy {
     }
 
     /// It is back.
-    pub async fn up(&self) {
+    pub fn up(&self) {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(self.address).unwrap();
