@@ -82,7 +82,7 @@ impl Parked {
             let executed = |raw| Executed { meaning: stream.entry(&raw), raw };
             let events: Vec<_> = page.events.into_iter().map(executed).collect();
             if !events.is_empty() {
-                slices.push(Slice { stream: Arc::clone(stream), chain_id: page.ledger.chain_id, events });
+                slices.push(Slice { stream: Arc::clone(stream), chain_id: page.ledger.chain_id, epoch: None, events });
             }
         }
         slices
