@@ -101,7 +101,7 @@ async fn a_rebuild_beside_a_worker_loses_and_doubles_nothing_and_readers_see_all
     let worker = setup.start();
     database.until_executed(3_000, PATIENCE).await;
     let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(vec![])));
-    let rebuild = rebuild(&setup);
+    let command = rebuild(&setup);
     let reading = async {
         while !stop.load(Ordering::Relaxed) {
             let count = database.number("SELECT COUNT(*) FROM activities").await;
@@ -111,7 +111,7 @@ async fn a_rebuild_beside_a_worker_loses_and_doubles_nothing_and_readers_see_all
         }
     };
     let rebuilt = async {
-        let ended = rebuild.to_end().await;
+        let ended = command.to_end().await;
         stop.store(true, Ordering::Relaxed);
         ended
     };
