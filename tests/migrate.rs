@@ -16,6 +16,7 @@ async fn older(backend: Backend) -> (TestDatabase, Setup) {
     migrate.start_with(&["up"]).ended(std::time::Duration::from_mins(1)).await.expect(0);
     for newest in [
         "SELECT COUNT(discard_reason) FROM dead_letters",
+        "SELECT COUNT(lease_epoch) FROM checkpoints",
         "SELECT number FROM commits",
         "SELECT COUNT(imported) FROM tokens",
     ] {

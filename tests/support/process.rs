@@ -138,6 +138,11 @@ impl Worker {
         self.times(text, 1).await;
     }
 
+    /// How many lines on stdout contain `text` so far.
+    pub fn count(&self, text: &str) -> usize {
+        self.stdout.lines.borrow().iter().filter(|line| line.contains(text)).count()
+    }
+
     /// Waits for so many lines on stdout that contain `text`.
     pub async fn times(&mut self, text: &str, count: usize) {
         let said = |lines: &Vec<String>| lines.iter().filter(|line| line.contains(text)).count() >= count;
