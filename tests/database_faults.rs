@@ -141,15 +141,12 @@ async fn connections_taken_by_somebody_else(backend: Backend) {
         Backend::Postgres => database.execute(&format!("ALTER ROLE {user} CONNECTION LIMIT {connections}")).await,
         Backend::Sqlite => unreachable!("it has no server"),
     };
-    match backend {
-        Backend::MySql => {
-            database.execute(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'secret'")).await;
-            database.execute(&format!("GRANT ALL ON {name}.* TO '{user}'@'%'")).await;
-        }
-        _ => {
-            database.execute(&format!("CREATE ROLE {user} LOGIN PASSWORD 'secret' CONNECTION LIMIT 1")).await;
-            database.execute(&format!("GRANT ALL ON SCHEMA public TO {user}")).await;
-        }
+    if backend == Backend::MySql {
+        database.execute(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'secret'")).await;
+        database.execute(&format!("GRANT ALL ON {name}.* TO '{user}'@'%'")).await;
+    } else {
+        database.execute(&format!("CREATE ROLE {user} LOGIN PASSWORD 'secret' CONNECTION LIMIT 1")).await;
+        database.execute(&format!("GRANT ALL ON SCHEMA public TO {user}")).await;
     }
     limit(1).await;
     let url = database.url_for(&user, "secret");

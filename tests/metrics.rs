@@ -127,7 +127,7 @@ async fn a_node_that_hangs_is_named_before_its_time_is_up() {
     assert!(buy["since"].is_string());
     let ended = told.end().await;
     assert!(
-        ended.error_log.contains("imart:buy waits, node unreachable: the node has given no answer for"),
+        ended.error_log.contains("waits, node unreachable: the node has given no answer for"),
         "{}",
         ended.error_log
     );

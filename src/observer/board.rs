@@ -64,6 +64,8 @@ pub struct Snapshot {
     pub lag_seconds: Option<u64>,
     /// Since when it is in this state.
     pub since: Timestamp,
+    /// Whether another worker holds its lease, and tells of it.
+    pub elsewhere: bool,
 }
 
 /// What the writer waits for.
@@ -128,6 +130,7 @@ impl Board {
                 counter: None,
                 lag_seconds: None,
                 since: now(),
+                elsewhere: false,
             },
             executed_time: None,
             ledger_time: None,
@@ -267,7 +270,12 @@ impl Board {
         tracing::error!("{} has stopped after {} events, the others go on: {reason}", shown.observer, shown.next);
     }
 
-    /// Another worker executes it; the log tells of all of these at once.
+    /// Whether another worker holds its lease.
+    pub(super) fn elsewhere(&self, index: usize, elsewhere: bool) {
+        self.lanes()[index].shown.elsewhere = elsewhere;
+    }
+
+    /// This worker waits for another one's lease; the log tells of all of these at once.
     pub(super) fn held_elsewhere(&self, index: usize, holder: &str) {
         let mut lanes = self.lanes();
         lanes[index].shown.last_error = Some(format!("lease held by {holder}"));

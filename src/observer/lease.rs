@@ -134,6 +134,7 @@ impl Keeper {
                 (None, Some(holder)) => Lease::Other(holder.clone()),
                 (None, None) => Lease::Unknown,
             };
+            self.board.elsewhere(index, matches!(lease, Lease::Other(_)));
             if let Lease::Other(holder) = &lease
                 && self.wants.contains(observer)
             {

@@ -104,18 +104,19 @@ pub async fn run<S: Subject>(
             room: Arc::clone(&room),
             board: Arc::clone(&board),
         };
-        duties.spawn(duty.run(cancel.clone()));
+        let (observer, cancel) = (Arc::clone(&stream.observer), cancel.clone());
+        duties.spawn(async move { (observer, duty.run(cancel).await) });
     }
     let writing = writer.start().map_err(|error| StoreError::Refused(format!("the writer cannot start: {error}")))?;
     let mut stopped = vec![];
     while let Some(ended) = duties.join_next().await {
         match ended {
-            Ok(ended) => {
-                // Another worker may have a node that can.
-                if let Some(one) = ended {
-                    leases.unwanted(&one.observer);
-                    stopped.push(one);
+            Ok((observer, ended)) => {
+                // Another worker may have a node that can, or go on where this one was only to catch up.
+                if !cancel.is_cancelled() {
+                    leases.unwanted(&observer);
                 }
+                stopped.extend(ended);
             }
             Err(panic) => stopped.push(Stopped {
                 observer: "(unknown)".to_owned(),

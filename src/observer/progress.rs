@@ -103,6 +103,7 @@ mod tests {
             counter: SeqNo::new(counter),
             lag_seconds: None,
             since: Timestamp::from_micros(0).unwrap(),
+            elsewhere: false,
         }
     }
 

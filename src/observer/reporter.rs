@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::board::{Board, Cause, Snapshot};
+use super::board::{Board, Snapshot};
 use super::speed::Speed;
 use super::watch::{SILENCE, Whom};
 use crate::chain::SeqNo;
@@ -98,5 +98,5 @@ fn reports(snapshots: &[Snapshot], speed: &mut Speed, worker: &str) -> Vec<Obser
         since: observer.since,
     };
     // Whoever holds the lease tells.
-    snapshots.iter().filter(|observer| observer.cause != Some(Cause::LeaseHeld)).map(report).collect()
+    snapshots.iter().filter(|observer| !observer.elsewhere).map(report).collect()
 }

@@ -102,10 +102,12 @@ fn trouble(error: &DbErr) -> Trouble {
         // MySQL: too many connections, shutting down, disk full, read-only, connection killed.
         Some(
             "1040" | "1053" | "1021" | "1114" | "1290" | "1836" | "1927" | "1317" | "1203" | "1030" | "1226" | "1969"
-            | "3024" | "1047",
+            | "3024" | "1047" | "4031",
         ) => Trouble::Away,
         // SQLite: I/O error, full.
         Some("10" | "13" | "266" | "778" | "1034") => Trouble::Away,
+        // PostgreSQL: a transaction that rested for too long, as its worker was stopped.
+        Some("25P03" | "25P04") => Trouble::Away,
         // PostgreSQL: connection, resources, operator intervention, read-only.
         Some(code)
             if code.len() == 5
@@ -142,6 +144,7 @@ fn explained(error: &DbErr) -> String {
         Some("1062" | "23505" | "1555" | "2067") => {
             "a row is there that should be new: was a checkpoint set back, or a table restored alone?"
         }
+        Some("2BP01") => "drop the views and foreign keys on these tables before, and make them again afterwards",
         Some("1153") => "raise max_allowed_packet of the server",
         Some(_) | None => match sqlx {
             sqlx::Error::Io(_) => "check host and port of DATABASE_URL, and that the server runs",

@@ -51,7 +51,8 @@ impl Rebuild {
                 strangers.join(", ")
             )));
         }
-        let print = fingerprint(markets);
+        let left_out = discarded(live).await?;
+        let print = fingerprint(markets, &left_out);
         let is_resumed = !anew && left_by(live).await?.as_deref() == Some(&*print);
         if !is_resumed {
             drop_all(live).await?;
@@ -67,8 +68,7 @@ impl Rebuild {
                 live.db.execute_unprepared(&sql).await?;
             }
         }
-        let left_out = Arc::new(discarded(live).await?);
-        let store = Store { tables: Tables::Rebuilt, left_out, ..live.clone() };
+        let store = Store { tables: Tables::Rebuilt, left_out: Arc::new(left_out), ..live.clone() };
         store.prepare(markets).await?;
         Ok(Self { live: live.clone(), store, is_resumed })
     }
@@ -80,7 +80,13 @@ impl Rebuild {
         // The connections for commits belong to the writer that has just ended.
         let writing = live.begin_on(&live.db).await?;
         let done = self.swap_alone(&writing).await;
-        writing.end(done).await
+        let swap = writing.end(done).await?;
+        if swap == Swap::Done
+            && let Err(error) = drop_all(live).await
+        {
+            tracing::warn!("the rebuild is done, but its old tables ({PREFIX}...) could not be dropped: {error}");
+        }
+        Ok(swap)
     }
 
     async fn swap_alone(&self, writing: &Writing) -> Result<Swap, StoreError> {
@@ -102,18 +108,23 @@ impl Rebuild {
                     let _ = writing.execute_unprepared(&format!("SET SESSION {patience}")).await;
                 }
                 merge::imported(&live.db).await?;
-                merge::told(&live.db).await?;
-                rename_on_mysql(live).await
+                // Whether that still keeps everybody off.
+                live.count_up(writing, None).await?;
+                if positions(live, Tables::Live).await? != reached {
+                    return Ok(Swap::Behind);
+                }
+                rename_on_mysql(live).await?;
+                merge::told(&**writing, "activities").await
             }
             DbBackend::Postgres => {
                 writing.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
                 merge::imported(&**writing).await?;
-                merge::told(&**writing).await?;
+                merge::told(&**writing, "rebuild_activities").await?;
                 rename_on_postgres(&**writing).await
             }
             _ => {
                 merge::imported(&**writing).await?;
-                merge::told(&**writing).await?;
+                merge::told(&**writing, "rebuild_activities").await?;
                 rename_on_sqlite(&**writing).await
             }
         }?;
@@ -155,10 +166,10 @@ async fn discarded(live: &Store) -> Result<BTreeSet<(Arc<str>, SeqNo)>, StoreErr
     Ok(rows.into_iter().map(|(observer, seq_no)| (Arc::from(observer), SeqNo::from_column(seq_no))).collect())
 }
 
-/// Of what the markets' files say, and of this program.
-fn fingerprint(markets: &Markets) -> String {
+/// Of what the markets' files say, what is left out, and of this program.
+fn fingerprint(markets: &Markets, left_out: &BTreeSet<(Arc<str>, SeqNo)>) -> String {
     let all: Vec<_> = markets.iter().collect();
-    hex::encode(Sha256::digest(format!("{} {all:?}", env!("CARGO_PKG_VERSION"))))
+    hex::encode(Sha256::digest(format!("{} {all:?} {left_out:?}", env!("CARGO_PKG_VERSION"))))
 }
 
 /// The fingerprint of the rebuild whose tables are there; `None` without any.
@@ -172,7 +183,8 @@ async fn left_by(live: &Store) -> Result<Option<String>, StoreError> {
 async fn drop_all(live: &Store) -> Result<(), StoreError> {
     let shadows = FOLDED.iter().chain(&BESIDE).map(|table| format!("{PREFIX}{table}"));
     let old = FOLDED.iter().map(|table| format!("{PREFIX}old_{table}"));
-    for table in [PROGRESS.to_owned()].into_iter().chain(shadows).chain(old) {
+    let progress = [PROGRESS.to_owned(), format!("{PREFIX}old_progress")];
+    for table in progress.into_iter().chain(shadows).chain(old) {
         live.db.execute_unprepared(&format!("DROP TABLE IF EXISTS {table}")).await?;
     }
     Ok(())
@@ -216,10 +228,12 @@ async fn like_on_sqlite(live: &Store, table: &str) -> Result<Vec<String>, StoreE
 
 async fn rename_on_mysql(live: &Store) -> Result<(), StoreError> {
     let swapped = FOLDED.map(|table| format!("{table} TO {PREFIX}old_{table}, {PREFIX}{table} TO {table}"));
+    // With the word that they are a rebuild's: what is left of one that was killed from here on begins anew.
+    let swapped = [&swapped[..], &[format!("{PROGRESS} TO {PREFIX}old_progress")]].concat();
     // One that waits for a reader's long query would keep all other readers waiting, too.
     let rename = format!("SET SESSION lock_wait_timeout = 5; RENAME TABLE {}", swapped.join(", "));
     live.db.execute_unprepared(&rename).await?;
-    drop_all(live).await
+    Ok(())
 }
 
 async fn rename_on_sqlite(db: &impl ConnectionTrait) -> Result<(), StoreError> {
@@ -243,6 +257,13 @@ async fn rename_on_postgres(db: &impl ConnectionTrait) -> Result<(), StoreError>
         );
         for grant in texts(db, &grants).await? {
             db.execute_unprepared(&grant).await?;
+        }
+        let owner = format!(
+            "SELECT format('ALTER TABLE {PREFIX}{table} OWNER TO %I', pg_get_userbyid(relowner))
+             FROM pg_class WHERE oid = '{table}'::regclass AND pg_get_userbyid(relowner) <> current_user"
+        );
+        for owner in texts(db, &owner).await? {
+            db.execute_unprepared(&owner).await?;
         }
         db.execute_unprepared(&format!("DROP TABLE {table}")).await?;
         db.execute_unprepared(&format!("ALTER TABLE {PREFIX}{table} RENAME TO {table}")).await?;
