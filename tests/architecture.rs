@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import. Whoever is not named as imported is imported by nobody.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("chain", &[]),
     ("telemetry", &[]),
     ("backoff", &[]),
@@ -19,6 +19,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("api", &["chain", "state", "telemetry"]),
     // The other side of the wire: it must not share a line with what reads it.
     ("simulate", &[]),
+    ("selftest", &["chain", "market", "simulate", "state", "subject", "telemetry", "verify"]),
     // What settings are parsed into.
     ("config", &["api", "market", "state", "subject", "telemetry"]),
     (
@@ -31,6 +32,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "import",
             "market",
             "observer",
+            "selftest",
             "simulate",
             "state",
             "subject",

@@ -6,6 +6,7 @@ mod list;
 mod migrate;
 mod rebuild;
 mod run;
+mod selftest;
 mod simulate;
 mod status;
 mod verify;
@@ -54,6 +55,8 @@ enum Command {
     Status(status::Args),
     /// Whether every event is stored, once, and the tables are exactly what folding makes of them; status 1 if not
     Verify(verify::Args),
+    /// A simulation of faults, crashes and several workers, repeatable by its seed, on a database of its own; status 1 if it fails
+    Selftest(selftest::Args),
     /// Rows for people, or for scripts with --json
     List(list::Args),
 }
@@ -133,6 +136,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             Command::Rebuild(args) => rebuild::run(args, &cli.logs).await,
             Command::Status(args) => status::run(args, &cli.logs).await,
             Command::Verify(args) => verify::run(args, &cli.logs).await,
+            Command::Selftest(args) => selftest::run(args, &cli.logs).await,
             Command::List(args) => list::run(args, &cli.logs).await,
         }
     });

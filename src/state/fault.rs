@@ -40,9 +40,10 @@ impl Store {
         match self.recorder.as_ref().and_then(|recorder| recorder.fault(edge)) {
             None => Ok(()),
             Some(Fault::Hang) => pending().await,
-            Some(Fault::Lost) => {
-                Err(failed(sqlx::Error::Io(io::Error::new(io::ErrorKind::ConnectionReset, "connection reset, as tried out"))))
-            }
+            Some(Fault::Lost) => Err(failed(sqlx::Error::Io(io::Error::new(
+                io::ErrorKind::ConnectionReset,
+                "connection reset, as tried out",
+            )))),
             Some(Fault::Deadlock) => Err(failed(sqlx::Error::Database(Box::new(Deadlock)))),
         }
     }
