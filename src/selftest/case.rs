@@ -18,7 +18,7 @@ use crate::state::{Import, ImportedCollection, Store, StoreError};
 /// Workers at once, at most.
 pub const WORKERS: usize = 4;
 /// Steps without faults in which a case must come to its end, for each event.
-const LAST_STEPS: usize = 40;
+const LAST_STEPS: usize = 10;
 const EVENTS: std::ops::Range<u64> = 20..240;
 const STEPS: std::ops::Range<usize> = 150..420;
 
@@ -109,8 +109,7 @@ impl Case<'_> {
 
     fn new_worker(&mut self, seat: usize) -> Worker {
         self.names += 1;
-        let (store, faults) = self.ground.seat(seat);
-        Worker::new(format!("worker-{}", self.names), store, faults, &self.ground.markets, self.has_leases)
+        Worker::new(format!("worker-{}", self.names), self.ground.seat(seat), self.has_leases)
     }
 
     async fn step(&mut self) -> Result<(), String> {
@@ -315,8 +314,7 @@ impl Case<'_> {
             self.names += 1;
             let name = format!("rebuild-{}", self.names);
             let anew = self.rng.random_ratio(1, 4);
-            let (store, faults) = self.ground.seat(WORKERS);
-            let (rebuilding, line) = Rebuilding::begin(name, &store, faults, &self.ground.markets, anew).await?;
+            let (rebuilding, line) = Rebuilding::begin(name, self.ground.seat(WORKERS), anew).await?;
             self.say(rebuilding.name(), &line);
             self.rebuilding = Some(rebuilding);
             return Ok(());
@@ -356,7 +354,7 @@ impl Case<'_> {
                 self.seats[seat] = Some(self.new_worker(seat));
             }
         }
-        let limit = 2_000 + LAST_STEPS * self.chain.len();
+        let limit = 1_000 + LAST_STEPS * self.chain.len();
         for _ in 0..limit {
             if self.is_at_the_end().await? {
                 return Ok(());

@@ -15,8 +15,8 @@ use crate::market::Stream;
 use crate::simulate::{CONTRACT, Emitted, Node};
 use crate::subject::{Counter, Ledger, Page, SubjectError, events_of_page};
 
-/// The chain of the simulated node, and another one.
-const CHAIN: ChainId = 4;
+/// The chain of the simulated node.
+pub const CHAIN: ChainId = 4;
 const OTHER_CHAIN: ChainId = 9;
 /// Events that an answer has at most.
 const LONGEST: usize = 40;

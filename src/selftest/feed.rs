@@ -34,7 +34,7 @@ pub enum Read {
 
 impl Feed {
     /// Reads on from `checkpoint`.
-    pub fn new(stream: &Arc<Stream>, checkpoint: &Checkpoint, epoch: Option<i64>) -> Self {
+    pub fn new(stream: &Arc<Stream>, checkpoint: &Checkpoint, epoch: Option<i64>, chain_id: Option<ChainId>) -> Self {
         Self {
             stream: Arc::clone(stream),
             epoch,
@@ -43,7 +43,7 @@ impl Feed {
             is_caught_up: false,
             is_stopped: false,
             is_closed: false,
-            chain_id: checkpoint.chain_id,
+            chain_id: checkpoint.chain_id.or(chain_id),
             version: checkpoint.executed_version,
         }
     }

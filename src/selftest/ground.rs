@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::case::WORKERS;
+use super::chain::CHAIN;
 use super::faults::Injector;
+use crate::chain::{Address, ChainId, Version};
 use crate::market::{Market, Markets};
 use crate::state::{DatabaseUrl, Store, StoreError};
 
@@ -14,9 +16,20 @@ pub struct Ground {
     pub markets: Arc<Markets>,
     /// For what nobody in a case does.
     store: Store,
-    /// Those of the workers, and of a rebuild.
-    seats: Vec<(Store, Arc<Injector>)>,
+    /// Of the workers, and of a rebuild.
+    seats: Vec<Seat>,
     _folder: Option<TempDir>,
+}
+
+/// What a process finds when it starts.
+#[derive(Clone)]
+pub struct Seat {
+    pub store: Store,
+    /// What goes wrong with its transactions.
+    pub faults: Arc<Injector>,
+    pub markets: Arc<Markets>,
+    /// The chain that the database is of.
+    pub chain_id: Option<ChainId>,
 }
 
 impl Ground {
@@ -35,21 +48,25 @@ impl Ground {
         let markets = vec![Market::built_in("imart", None).map_err(|error| error.to_string())?];
         let store = Store::connect(&url).await.map_err(told)?;
         store.claim().await.map_err(told)?;
+        let markets = Arc::new(Markets::new(markets)?);
         let mut seats = vec![];
         for _ in 0..=WORKERS {
             let faults = Arc::new(Injector::default());
-            seats.push((Store::connect(&url).await.map_err(told)?.recorded(faults.clone()), faults));
+            let store = Store::connect(&url).await.map_err(told)?.recorded(faults.clone());
+            seats.push(Seat { store, faults, markets: Arc::clone(&markets), chain_id: Some(CHAIN) });
         }
-        Ok(Self { markets: Arc::new(Markets::new(markets)?), store, seats, _folder: folder })
+        Ok(Self { markets, store, seats, _folder: folder })
     }
 
     /// Deletes all rows, and makes the checkpoints anew.
     pub async fn empty(&self) -> Result<(), StoreError> {
-        for (_, faults) in &self.seats {
-            faults.arm(None);
+        for seat in &self.seats {
+            seat.faults.arm(None);
         }
         self.store.empty().await?;
-        self.store.prepare(&self.markets).await
+        self.store.prepare(&self.markets).await?;
+        // From an import it is known of which chain the database is: whoever starts first is not misled by another one's node.
+        self.store.record_import(Address::new([0; 32]), CHAIN, Version::default()).await
     }
 
     /// The connections in which nothing goes wrong.
@@ -58,15 +75,14 @@ impl Ground {
         &self.store
     }
 
-    pub(super) fn seat(&self, number: usize) -> (Store, Arc<Injector>) {
-        let (store, faults) = &self.seats[number];
-        (store.clone(), Arc::clone(faults))
+    pub(super) fn seat(&self, number: usize) -> &Seat {
+        &self.seats[number]
     }
 
     /// Closes all connections.
     pub async fn close(self) -> Result<(), StoreError> {
-        for (store, _) in self.seats {
-            store.close().await?;
+        for seat in self.seats {
+            seat.store.close().await?;
         }
         self.store.close().await
     }

@@ -1,15 +1,14 @@
 //! A simulated `rebuild`: it follows the stored events as a worker follows a node, seizes the leases, and swaps the tables.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::faults::{Armed, Injector};
+use super::faults::Armed;
+use super::ground::Seat;
 use super::tally::Tally;
 use super::worker::{LEASE, Told, Worker, Written};
-use crate::market::Markets;
 use crate::state::{Rebuild, Store, StoredEvents, Swap, Trouble};
 use crate::subject::Subject;
 
@@ -30,17 +29,12 @@ pub enum Step {
 
 impl Rebuilding {
     /// Begins, or goes on with what another one has left.
-    pub async fn begin(
-        name: String,
-        live: &Store,
-        faults: Arc<Injector>,
-        markets: &Arc<Markets>,
-        anew: bool,
-    ) -> Result<(Self, String), String> {
-        let rebuild = Rebuild::begin(live, markets, anew).await.map_err(|error| error.to_string())?;
+    pub async fn begin(name: String, seat: &Seat, anew: bool) -> Result<(Self, String), String> {
+        let (live, markets) = (seat.store.clone(), &seat.markets);
+        let rebuild = Rebuild::begin(&live, markets, anew).await.map_err(|error| error.to_string())?;
         let line = if rebuild.is_resumed { "goes on with a rebuild" } else { "begins a rebuild" };
-        let worker = Worker::new(name, rebuild.store.clone(), faults, markets, false);
-        Ok((Self { rebuild, live: live.clone(), worker, has_seized: false }, line.to_owned()))
+        let worker = Worker::new(name, &Seat { store: rebuild.store.clone(), ..seat.clone() }, false);
+        Ok((Self { rebuild, live, worker, has_seized: false }, line.to_owned()))
     }
 
     pub fn name(&self) -> &str {

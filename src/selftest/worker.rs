@@ -13,8 +13,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::faults::{Armed, Injector};
 use super::feed::{Feed, Read};
+use super::ground::Seat;
 use super::tally::Tally;
-use crate::chain::SeqNo;
+use crate::chain::{ChainId, SeqNo};
 use crate::market::{Markets, Stream};
 use crate::state::{After, Edge, Fault, Plan, Slice, Store, StoreError, Trouble};
 use crate::subject::{Counter, Page, SubjectError};
@@ -38,6 +39,8 @@ pub struct Worker {
     queue: VecDeque<Work>,
     /// Steps for which it does nothing.
     pub asleep: u32,
+    /// The chain that the database was of when it started.
+    chain_id: Option<ChainId>,
 }
 
 /// A transaction to be done.
@@ -65,14 +68,16 @@ pub enum Written {
 
 impl Worker {
     /// One that has just started. Without `leases` it executes everything.
-    pub fn new(name: String, store: Store, faults: Arc<Injector>, markets: &Arc<Markets>, leases: bool) -> Self {
+    pub fn new(name: String, seat: &Seat, leases: bool) -> Self {
+        let Seat { store, faults, markets, chain_id } = seat.clone();
         let wants: BTreeSet<_> = markets.streams().map(|stream| stream.observer.to_string()).collect();
         let mine = if leases { BTreeMap::new() } else { wants.iter().map(|one| (one.clone(), None)).collect() };
         Self {
             name,
             store,
             faults,
-            markets: Arc::clone(markets),
+            markets,
+            chain_id,
             wants,
             mine,
             feeds: BTreeMap::new(),
@@ -111,7 +116,7 @@ impl Worker {
         let epoch = self.mine.get(observer).copied().flatten();
         self.settle(observer, checkpoint.next);
         let next = checkpoint.next;
-        self.feeds.insert(observer.to_owned(), Feed::new(&stream, &checkpoint, epoch));
+        self.feeds.insert(observer.to_owned(), Feed::new(&stream, &checkpoint, epoch, self.chain_id));
         Ok(format!("begins with {observer} at {next}"))
     }
 
