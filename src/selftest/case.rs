@@ -207,7 +207,7 @@ impl Case<'_> {
             Act::Read => self.read(worker, is_behind),
             Act::Plan => worker.plan(is_lost, &mut self.rng, &mut self.tally).await,
             Act::Write => {
-                let armed = (self.has_faults && self.rng.random_ratio(1, 3)).then(|| Armed::draw(&mut self.rng));
+                let armed = (self.has_faults && self.rng.random_ratio(2, 5)).then(|| Armed::draw(&mut self.rng));
                 return worker.write(armed, &mut self.tally).await;
             }
         };
@@ -319,7 +319,7 @@ impl Case<'_> {
             self.rebuilding = Some(rebuilding);
             return Ok(());
         };
-        let armed = (self.has_faults && self.rng.random_ratio(1, 8)).then(|| Armed::draw(&mut self.rng));
+        let armed = (self.has_faults && self.rng.random_ratio(1, 6)).then(|| Armed::draw(&mut self.rng));
         let name = rebuilding.name().to_owned();
         match rebuilding.step(armed, &mut self.rng, &mut self.tally).await? {
             Step::Told(line) => {

@@ -57,9 +57,9 @@ impl Mishap {
         Self::Throttled,
     ];
 
-    /// One answer in four is wrong; few so that an observer stops.
+    /// One answer in three is wrong; few so that an observer stops.
     pub fn draw(rng: &mut ChaCha8Rng) -> Option<Self> {
-        if !rng.random_ratio(1, 4) {
+        if !rng.random_ratio(1, 3) {
             return None;
         }
         Some(match rng.random_range(0..40) {

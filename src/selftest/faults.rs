@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use crate::state::{Edge, Fault, Recorder};
 
 /// Statements before the one that fails, at most; a transaction with fewer fails before COMMIT.
-const STATEMENTS: u32 = 14;
+const STATEMENTS: u32 = 8;
 
 /// Lets the next transaction of one worker fail.
 #[derive(Default)]

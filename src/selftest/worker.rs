@@ -215,7 +215,7 @@ impl Worker {
                 self.faults.arm(armed);
                 let done = self.faults.or_crash(self.store.execute(plan)).await;
                 let line = format!("executes{}", worded(&slices));
-                self.written(line, slices.to_vec(), done.map(|done| done.map(|done| done.refolded)), tally)
+                self.written(line, slices.to_vec(), done.map(|done| done.map(|done| done.refolded)), tally).await
             }
             Some(Work::Again { slices, asks_first: true }) => {
                 let line = format!("asks where{} stand", worded(&slices));
@@ -234,12 +234,12 @@ impl Worker {
                 self.faults.arm(armed);
                 let done = self.faults.or_crash(self.store.commit(&self.markets, &slices)).await;
                 let line = format!("commits{}", worded(&slices));
-                self.written(line, slices, done.map(|done| done.map(|done| done.refolded)), tally)
+                self.written(line, slices, done.map(|done| done.map(|done| done.refolded)), tally).await
             }
         }
     }
 
-    fn written(
+    async fn written(
         &mut self,
         line: String,
         slices: Vec<Slice>,
@@ -259,6 +259,7 @@ impl Worker {
                 tally.count("commits");
                 tally.add("orders and offers folded anew", refolded as u64);
                 for slice in &slices {
+                    self.still_holds(slice).await?;
                     self.settle(&slice.stream.observer, slice.end());
                 }
                 return Ok(Written::Told(format!("{line}: done, {refolded} folded anew")));
@@ -286,6 +287,18 @@ impl Worker {
         }
         self.queue.push_front(Work::Again { slices, asks_first });
         Ok(Written::Told(format!("{line}: {why}")))
+    }
+
+    /// What has been written was this worker's.
+    async fn still_holds(&self, slice: &Slice) -> Result<(), String> {
+        let observer = &slice.stream.observer;
+        let epoch = self.store.checkpoint(observer).await.map_err(told)?.lease_epoch;
+        match slice.epoch {
+            Some(held) if held != epoch => {
+                Err(format!("{observer} is written under the lease {held}, and {epoch} holds"))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The parts of `slices` that the checkpoints have not passed, and that are still this worker's.
