@@ -13,7 +13,7 @@ use super::rebuild::{Rebuilding, Step};
 use super::tally::Tally;
 use super::worker::{Told, Worker, Written};
 use crate::simulate::{self, Node};
-use crate::state::{Import, ImportedCollection, Store, StoreError};
+use crate::state::{Import, ImportedCollection, Store};
 
 /// Workers at once, at most.
 pub const WORKERS: usize = 4;
@@ -99,7 +99,7 @@ impl Case<'_> {
         for _ in 0..self.rng.random_range(STEPS) {
             self.step().await?;
         }
-        self.to_the_end().await?;
+        self.finish().await?;
         self.tally.count("cases");
         self.tally.add("events", self.chain.len() as u64);
         let checked = check::all(self.ground, &self.chain).await?;
@@ -125,7 +125,7 @@ impl Case<'_> {
             7 => self.import().await,
             8 => self.crash(),
             9..11 => self.fall_asleep().await,
-            11..25 => self.rebuild().await,
+            11..30 => self.rebuild().await,
             _ => self.work().await,
         }
     }
@@ -137,7 +137,7 @@ impl Case<'_> {
         worker.asleep = steps;
         let name = worker.name.clone();
         if past {
-            self.ground.store().oversleep(&name).await.map_err(told)?;
+            self.ground.store().oversleep(&name).await.map_err(|error| error.to_string())?;
         }
         self.tally.count(if past { "fault: pause past the leases" } else { "fault: pause" });
         let leases = if past { ", past its leases" } else { "" };
@@ -239,8 +239,12 @@ impl Case<'_> {
         names.extend(self.rebuilding.iter().map(|rebuilding| rebuilding.name().to_owned()));
         names.extend(self.gone.iter().cloned());
         let name = names.swap_remove(self.rng.random_range(0..names.len()));
+        self.run_out(name).await
+    }
+
+    async fn run_out(&mut self, name: String) -> Result<(), String> {
         self.gone.retain(|gone| *gone != name);
-        self.ground.store().oversleep(&name).await.map_err(told)?;
+        self.ground.store().oversleep(&name).await.map_err(|error| error.to_string())?;
         self.tally.count("fault: leases run out");
         self.say(&name, "loses its leases by time");
         Ok(())
@@ -299,7 +303,7 @@ impl Case<'_> {
             created_version: None,
         };
         let import = Import { collections: vec![collection], tokens: vec![] };
-        self.ground.store().import(&import).await.map_err(told)?;
+        self.ground.store().import(&import).await.map_err(|error| error.to_string())?;
         self.tally.count("imports");
         self.say("import", &format!("of {id}"));
         Ok(())
@@ -308,7 +312,7 @@ impl Case<'_> {
     async fn rebuild(&mut self) -> Result<(), String> {
         let Some(mut rebuilding) = self.rebuilding.take() else {
             // Not always one.
-            if !self.has_faults || !self.rng.random_ratio(1, 4) {
+            if !self.has_faults || !self.rng.random_ratio(1, 2) {
                 return self.work().await;
             }
             self.names += 1;
@@ -319,8 +323,13 @@ impl Case<'_> {
             self.rebuilding = Some(rebuilding);
             return Ok(());
         };
-        let armed = (self.has_faults && self.rng.random_ratio(1, 6)).then(|| Armed::draw(&mut self.rng));
         let name = rebuilding.name().to_owned();
+        if self.has_faults && self.rng.random_ratio(1, 12) {
+            // Slower than its leases: the workers go on beside it.
+            self.rebuilding = Some(rebuilding);
+            return self.run_out(name).await;
+        }
+        let armed = (self.has_faults && self.rng.random_ratio(1, 8)).then(|| Armed::draw(&mut self.rng));
         match rebuilding.step(armed, &mut self.rng, &mut self.tally).await? {
             Step::Told(line) => {
                 self.say(&name, &line);
@@ -335,14 +344,14 @@ impl Case<'_> {
     }
 
     /// Nothing goes wrong any more: whoever is left executes everything.
-    async fn to_the_end(&mut self) -> Result<(), String> {
+    async fn finish(&mut self) -> Result<(), String> {
         self.has_faults = false;
         self.say("case", "nothing goes wrong any more");
         if let Some(rebuilding) = self.rebuilding.take() {
             self.gone.push(rebuilding.name().to_owned());
         }
         for name in std::mem::take(&mut self.gone) {
-            self.ground.store().oversleep(&name).await.map_err(told)?;
+            self.ground.store().oversleep(&name).await.map_err(|error| error.to_string())?;
         }
         for seat in 0..self.seats.len() {
             // One that has stopped is started again, as its log tells its operator to.
@@ -350,7 +359,7 @@ impl Case<'_> {
             worker.asleep = 0;
             if !worker.wants_all() {
                 let name = worker.name.clone();
-                self.ground.store().release(&name).await.map_err(told)?;
+                self.ground.store().release(&name).await.map_err(|error| error.to_string())?;
                 self.seats[seat] = Some(self.new_worker(seat));
             }
         }
@@ -371,7 +380,7 @@ impl Case<'_> {
         }
         let store: &Store = self.ground.store();
         for stream in self.ground.markets.streams() {
-            let checkpoint = store.checkpoint(&stream.observer).await.map_err(told)?;
+            let checkpoint = store.checkpoint(&stream.observer).await.map_err(|error| error.to_string())?;
             if checkpoint.next.get() < self.chain.events(stream).len() as u64 {
                 return Ok(false);
             }
@@ -382,8 +391,4 @@ impl Case<'_> {
     fn say(&mut self, who: &str, what: &str) {
         self.trace.push(format!("{:>4} {who} {what}", self.trace.len()));
     }
-}
-
-fn told(error: StoreError) -> String {
-    error.to_string()
 }

@@ -41,14 +41,13 @@ pub fn entries(markets: &Markets, chain: &Chain) -> Vec<Entry> {
 /// Fails with what differs.
 pub async fn all(ground: &Ground, chain: &Chain) -> Result<Checked, String> {
     verified(ground, chain).await?;
-    let told = |error: StoreError| error.to_string();
-    let snapshot = ground.store().snapshot().await.map_err(told)?;
+    let snapshot = ground.store().snapshot().await.map_err(|error| error.to_string())?;
     let mut differences = vec![];
     let mut parked = 0;
     for stream in ground.markets.streams() {
-        parked += stored(stream, chain, &snapshot, &mut differences).await.map_err(told)?;
+        parked += stored(stream, chain, &snapshot, &mut differences).await.map_err(|error| error.to_string())?;
     }
-    folded(&ground.markets, chain, &snapshot, &mut differences).await.map_err(told)?;
+    folded(&ground.markets, chain, &snapshot, &mut differences).await.map_err(|error| error.to_string())?;
     if differences.is_empty() {
         return Ok(Checked { parked });
     }

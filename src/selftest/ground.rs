@@ -35,24 +35,22 @@ pub struct Seat {
 impl Ground {
     /// The database of `url`, which must be empty or a former ground; else a temporary one.
     pub async fn open(url: Option<DatabaseUrl>) -> Result<Self, String> {
-        let told = |error: StoreError| error.to_string();
-        let (url, folder) = match url {
-            Some(url) => (url, None),
-            None => {
-                let folder = tempfile::Builder::new().prefix("event-worker-selftest-").tempdir();
-                let folder = folder.map_err(|error| format!("no temporary folder can be made (TMPDIR): {error}"))?;
-                let url = format!("sqlite://{}?mode=rwc", folder.path().join("selftest.db").display());
-                (url.parse()?, Some(folder))
-            }
+        let (url, folder) = if let Some(url) = url {
+            (url, None)
+        } else {
+            let folder = tempfile::Builder::new().prefix("event-worker-selftest-").tempdir();
+            let folder = folder.map_err(|error| format!("no temporary folder can be made (TMPDIR): {error}"))?;
+            let url = format!("sqlite://{}?mode=rwc", folder.path().join("selftest.db").display());
+            (url.parse()?, Some(folder))
         };
         let markets = vec![Market::built_in("imart", None).map_err(|error| error.to_string())?];
-        let store = Store::connect(&url).await.map_err(told)?;
-        store.claim().await.map_err(told)?;
+        let store = Store::connect(&url).await.map_err(|error| error.to_string())?;
+        store.claim().await.map_err(|error| error.to_string())?;
         let markets = Arc::new(Markets::new(markets)?);
         let mut seats = vec![];
         for _ in 0..=WORKERS {
             let faults = Arc::new(Injector::default());
-            let store = Store::connect(&url).await.map_err(told)?.recorded(faults.clone());
+            let store = Store::connect(&url).await.map_err(|error| error.to_string())?.recorded(faults.clone());
             seats.push(Seat { store, faults, markets: Arc::clone(&markets), chain_id: Some(CHAIN) });
         }
         Ok(Self { markets, store, seats, _folder: folder })

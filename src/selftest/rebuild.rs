@@ -32,9 +32,9 @@ impl Rebuilding {
     pub async fn begin(name: String, seat: &Seat, anew: bool) -> Result<(Self, String), String> {
         let (live, markets) = (seat.store.clone(), &seat.markets);
         let rebuild = Rebuild::begin(&live, markets, anew).await.map_err(|error| error.to_string())?;
-        let line = if rebuild.is_resumed { "goes on with a rebuild" } else { "begins a rebuild" };
+        let begun = if rebuild.is_resumed { "goes on with a rebuild" } else { "begins a rebuild" };
         let worker = Worker::new(name, &Seat { store: rebuild.store.clone(), ..seat.clone() }, false);
-        Ok((Self { rebuild, live, worker, has_seized: false }, line.to_owned()))
+        Ok((Self { rebuild, live, worker, has_seized: false }, begun.to_owned()))
     }
 
     pub fn name(&self) -> &str {

@@ -89,7 +89,7 @@ impl Worker {
 
     /// Goes a round of the leases. If its answer is lost, the worker goes on as before.
     pub async fn lease(&mut self, is_lost: bool, tally: &mut Tally) -> Told {
-        let leases = self.store.lease(&self.name, &self.wants, LEASE).await.map_err(told)?;
+        let leases = self.store.lease(&self.name, &self.wants, LEASE).await.map_err(|error| error.to_string())?;
         tally.count("lease rounds");
         if is_lost {
             tally.count("fault: answer to a lease round lost");
@@ -112,7 +112,7 @@ impl Worker {
     /// Begins with an observer where its checkpoint stands.
     pub async fn begin(&mut self, observer: &str) -> Told {
         let stream = self.markets.stream(observer).cloned().ok_or_else(|| format!("there is no {observer}"))?;
-        let checkpoint = self.store.checkpoint(observer).await.map_err(told)?;
+        let checkpoint = self.store.checkpoint(observer).await.map_err(|error| error.to_string())?;
         let epoch = self.mine.get(observer).copied().flatten();
         self.settle(observer, checkpoint.next);
         let next = checkpoint.next;
@@ -185,7 +185,7 @@ impl Worker {
     }
 
     async fn planned(&self, slices: &Arc<[Slice]>, before: Option<After>) -> Result<Option<Plan>, String> {
-        self.store.plan(&self.markets, Arc::clone(slices), before).await.map_err(told)
+        self.store.plan(&self.markets, Arc::clone(slices), before).await.map_err(|error| error.to_string())
     }
 
     fn some_of_what_waits(&mut self, rng: &mut ChaCha8Rng) -> Vec<Slice> {
@@ -292,7 +292,7 @@ impl Worker {
     /// What has been written was this worker's.
     async fn still_holds(&self, slice: &Slice) -> Result<(), String> {
         let observer = &slice.stream.observer;
-        let epoch = self.store.checkpoint(observer).await.map_err(told)?.lease_epoch;
+        let epoch = self.store.checkpoint(observer).await.map_err(|error| error.to_string())?.lease_epoch;
         match slice.epoch {
             Some(held) if held != epoch => {
                 Err(format!("{observer} is written under the lease {held}, and {epoch} holds"))
@@ -306,7 +306,7 @@ impl Worker {
         let mut left = vec![];
         for mut slice in slices {
             let observer = Arc::clone(&slice.stream.observer);
-            let checkpoint = self.store.checkpoint(&observer).await.map_err(told)?;
+            let checkpoint = self.store.checkpoint(&observer).await.map_err(|error| error.to_string())?;
             self.settle(&observer, checkpoint.next);
             if slice.epoch.is_some_and(|epoch| epoch != checkpoint.lease_epoch) {
                 tally.count("fenced slices");
@@ -356,10 +356,6 @@ impl Worker {
     pub fn stream(&self, observer: &str) -> Option<&Arc<Stream>> {
         self.markets.stream(observer)
     }
-}
-
-fn told(error: StoreError) -> String {
-    error.to_string()
 }
 
 /// ` imart:list 3..7 imart:buy 0..1`.
