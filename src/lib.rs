@@ -21,6 +21,7 @@ pub mod import;
 pub mod verify;
 pub mod api;
 pub mod simulate;
+pub mod selftest;
 pub mod telemetry;
 pub mod config;
 pub mod cli;

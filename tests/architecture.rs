@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, and what it may import. Whoever is not named as imported is imported by nobody.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("chain", &[]),
     ("telemetry", &[]),
     ("backoff", &[]),
@@ -20,6 +20,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("api", &["chain", "state", "telemetry"]),
     // The other side of the wire: it must not share a line with what reads it.
     ("simulate", &[]),
+    ("selftest", &["chain", "market", "simulate", "state", "subject", "telemetry", "verify"]),
     // What settings are parsed into.
     ("config", &["api", "market", "state", "subject", "telemetry"]),
     (
@@ -33,6 +34,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "import",
             "market",
             "observer",
+            "selftest",
             "simulate",
             "state",
             "subject",

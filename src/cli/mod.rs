@@ -8,6 +8,7 @@ mod list;
 mod migrate;
 mod rebuild;
 mod run;
+mod selftest;
 mod simulate;
 mod status;
 mod verify;
@@ -60,6 +61,8 @@ enum Command {
     Check(check::Args),
     /// Events that could not be decoded: list, show, retry, discard
     DeadLetters(dead_letters::Args),
+    /// A simulation of faults, crashes and several workers, repeatable by its seed, on a database of its own; status 1 if it fails
+    Selftest(selftest::Args),
     /// Rows for people, or for scripts with --json
     List(list::Args),
 }
@@ -141,6 +144,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             Command::Verify(args) => verify::run(args, &cli.logs).await,
             Command::Check(args) => check::run(args, &cli.logs).await,
             Command::DeadLetters(args) => dead_letters::run(args, &cli.logs).await,
+            Command::Selftest(args) => selftest::run(args, &cli.logs).await,
             Command::List(args) => list::run(args, &cli.logs).await,
         }
     });

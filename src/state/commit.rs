@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::entities::{checkpoints, commits};
 use super::value::{now, stored};
-use super::{Plan, Store, StoreError};
+use super::{Edge, Plan, Store, StoreError};
 use crate::chain::{ChainId, RawEvent, SeqNo, Timestamp};
 use crate::market::fold::Entry;
 use crate::market::{Markets, Refusal, Stream};
@@ -130,7 +130,14 @@ impl Store {
 
     /// Commits if all went well, and tells the recorder.
     pub(super) async fn end<T>(&self, writing: Writing, done: Result<T, StoreError>) -> Result<T, StoreError> {
-        let ended = writing.end(done).await;
+        let done = match done {
+            Ok(done) => self.meet(Edge::Commit).await.map(|()| done),
+            failed => failed,
+        };
+        let ended = match writing.end(done).await {
+            Ok(done) => self.meet(Edge::Committed).await.map(|()| done),
+            failed => failed,
+        };
         match (&self.recorder, &ended) {
             (Some(recorder), Ok(_)) => recorder.committed(),
             (Some(recorder), Err(_)) => recorder.abandoned(),
@@ -206,6 +213,7 @@ impl Store {
         if let Some(recorder) = &self.recorder {
             recorder.writes(&write);
         }
+        self.meet(Edge::Statement).await?;
         let executed = match &write.values {
             Some(_) => transaction.execute_raw(write).await?,
             None => transaction.execute_unprepared(&write.sql).await?,

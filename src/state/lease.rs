@@ -82,12 +82,23 @@ impl Store {
                 .value(checkpoints::Column::LeaseExpiresAt, self.time_in(Duration::ZERO))
                 .and_where(Expr::col(checkpoints::Column::LeaseHolder).eq(worker));
             self.change(&*writing, &update).await?;
+            self.retire(&*writing, worker).await
+        };
+        let done = done.await;
+        writing.end(done).await
+    }
+
+    /// As if `worker` had been asleep until its leases had run out.
+    pub async fn oversleep(&self, worker: &str) -> Result<(), StoreError> {
+        let writing = self.begin_leasing().await?;
+        let done = async {
             let mut update = Query::update();
             update
-                .table(workers::Entity)
-                .value(workers::Column::ExpiresAt, self.time_in(Duration::ZERO))
-                .and_where(Expr::col(workers::Column::Worker).eq(worker));
-            self.change(&*writing, &update).await
+                .table(checkpoints::Entity)
+                .value(checkpoints::Column::LeaseExpiresAt, self.time_in(Duration::ZERO))
+                .and_where(Expr::col(checkpoints::Column::LeaseHolder).eq(worker));
+            self.change(&*writing, &update).await?;
+            self.retire(&*writing, worker).await
         };
         let done = done.await;
         writing.end(done).await
@@ -191,6 +202,16 @@ impl Store {
             ])
             .values_panic([slot.into(), worker.into(), wants.into(), self.time_in(length)]);
         self.change(db, &insert).await
+    }
+
+    /// Takes `worker` from among those that are alive.
+    async fn retire(&self, db: &impl ConnectionTrait, worker: &str) -> Result<(), StoreError> {
+        let mut update = Query::update();
+        update
+            .table(workers::Entity)
+            .value(workers::Column::ExpiresAt, self.time_in(Duration::ZERO))
+            .and_where(Expr::col(workers::Column::Worker).eq(worker));
+        self.change(db, &update).await
     }
 
     async fn workers(&self, db: &impl ConnectionTrait) -> Result<Vec<Worker>, StoreError> {

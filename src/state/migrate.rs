@@ -105,15 +105,7 @@ impl Store {
 
 /// The names of applied migrations; none in an empty database.
 async fn applied(db: &impl ConnectionTrait) -> Result<Vec<String>, StoreError> {
-    let backend = db.get_database_backend();
-    let tables = match backend {
-        DbBackend::MySql => "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE()",
-        DbBackend::Postgres => {
-            "SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = current_schema()"
-        }
-        _ => "SELECT name FROM sqlite_master WHERE type = 'table'",
-    };
-    let tables = names(db, tables).await?;
+    let tables = tables(db).await?;
     if tables.iter().any(|table| table == MIGRATIONS_TABLE) {
         return names(db, &format!("SELECT version AS name FROM {MIGRATIONS_TABLE}")).await;
     }
@@ -123,6 +115,18 @@ async fn applied(db: &impl ConnectionTrait) -> Result<Vec<String>, StoreError> {
             "the database already has a table {table} that is not event-worker's: give event-worker a database of its own (DATABASE_URL)"
         ))),
     }
+}
+
+/// The names of all tables, whosever they are.
+pub(super) async fn tables(db: &impl ConnectionTrait) -> Result<Vec<String>, StoreError> {
+    let query = match db.get_database_backend() {
+        DbBackend::MySql => "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE()",
+        DbBackend::Postgres => {
+            "SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = current_schema()"
+        }
+        _ => "SELECT name FROM sqlite_master WHERE type = 'table'",
+    };
+    names(db, query).await
 }
 
 async fn names(db: &impl ConnectionTrait, query: &str) -> Result<Vec<String>, StoreError> {

@@ -7,6 +7,7 @@ mod connect;
 pub mod convert;
 pub mod entities;
 mod error;
+mod fault;
 mod import;
 mod lease;
 mod inspect;
@@ -18,6 +19,7 @@ mod plan;
 mod progress;
 mod query;
 mod rebuild;
+mod sandbox;
 mod share;
 mod stored;
 mod tables;
@@ -28,6 +30,7 @@ mod write;
 
 pub use commit::{Committed, Executed, Slice};
 pub use error::{StoreError, Trouble};
+pub use fault::{Edge, Fault};
 pub use import::{Effects, Import, Imported, ImportedCollection, ImportedToken};
 pub use inspect::ServerSetting;
 pub use lease::Leases;
@@ -73,7 +76,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Shows every write of later commits to `recorder`, for benchmarks.
+    /// Shows every write of later commits to `recorder`.
     #[must_use]
     pub fn recorded(mut self, recorder: Arc<dyn Recorder>) -> Self {
         self.recorder = Some(recorder);

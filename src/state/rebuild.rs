@@ -180,7 +180,7 @@ async fn left_by(live: &Store) -> Result<Option<String>, StoreError> {
     Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
 }
 
-async fn drop_all(live: &Store) -> Result<(), StoreError> {
+pub(super) async fn drop_all(live: &Store) -> Result<(), StoreError> {
     let shadows = FOLDED.iter().chain(&BESIDE).map(|table| format!("{PREFIX}{table}"));
     let old = FOLDED.iter().map(|table| format!("{PREFIX}old_{table}"));
     let progress = [PROGRESS.to_owned(), format!("{PREFIX}old_progress")];

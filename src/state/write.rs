@@ -8,18 +8,22 @@ use sea_orm::{
     StatementBuilder, Value, Values,
 };
 
-use super::StoreError;
 use super::tables::Tables;
 use super::value::stored;
+use super::{Edge, Fault, StoreError};
 
-/// Sees every write of a commit, for benchmarks.
+/// Sees every write of a commit, for benchmarks, and may let one fail, for trying out what happens then.
 pub trait Recorder: Send + Sync {
     /// A statement is about to be executed.
-    fn writes(&self, statement: &Statement);
+    fn writes(&self, _statement: &Statement) {}
     /// The transaction has been committed.
-    fn committed(&self);
+    fn committed(&self) {}
     /// The transaction has failed: what it wrote is not there.
     fn abandoned(&self) {}
+    /// What goes wrong here.
+    fn fault(&self, _edge: Edge) -> Option<Fault> {
+        None
+    }
 }
 
 /// Rows in one statement: prepared ones come in few sizes, so that the server's and the driver's caches know them.

@@ -1,0 +1,104 @@
+//! A simulated `rebuild`: it follows the stored events as a worker follows a node, seizes the leases, and swaps the tables.
+
+use std::collections::BTreeSet;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::faults::Armed;
+use super::ground::Seat;
+use super::tally::Tally;
+use super::worker::{LEASE, Told, Worker, Written};
+use crate::state::{Rebuild, Store, StoredEvents, Swap, Trouble};
+use crate::subject::Subject;
+
+/// A rebuild under way.
+pub struct Rebuilding {
+    rebuild: Rebuild,
+    live: Store,
+    worker: Worker,
+    has_seized: bool,
+}
+
+/// What became of a step.
+pub enum Step {
+    Told(String),
+    /// It is over: done, or killed.
+    Over(String),
+}
+
+impl Rebuilding {
+    /// Begins, or goes on with what another one has left.
+    pub async fn begin(name: String, seat: &Seat, anew: bool) -> Result<(Self, String), String> {
+        let (live, markets) = (seat.store.clone(), &seat.markets);
+        let rebuild = Rebuild::begin(&live, markets, anew).await.map_err(|error| error.to_string())?;
+        let begun = if rebuild.is_resumed { "goes on with a rebuild" } else { "begins a rebuild" };
+        let worker = Worker::new(name, &Seat { store: rebuild.store.clone(), ..seat.clone() }, false);
+        Ok((Self { rebuild, live, worker, has_seized: false }, begun.to_owned()))
+    }
+
+    pub fn name(&self) -> &str {
+        &self.worker.name
+    }
+
+    /// One step; `armed` may happen in a transaction.
+    pub async fn step(
+        &mut self,
+        armed: Option<Armed>,
+        rng: &mut ChaCha8Rng,
+        tally: &mut Tally,
+    ) -> Result<Step, String> {
+        let worker = &mut self.worker;
+        if let Some(observer) = worker.to_begin().first() {
+            return worker.begin(observer).await.map(Step::Told);
+        }
+        let (can_write, can_plan) = (worker.can_write(), worker.can_plan());
+        if can_write && (!can_plan || rng.random_bool(0.5)) {
+            return Ok(match worker.write(armed, tally).await? {
+                Written::Told(line) => Step::Told(line),
+                Written::Crashed(line) => Step::Over(line),
+            });
+        }
+        if can_plan {
+            return worker.plan(false, rng, tally).await.map(Step::Told);
+        }
+        let behind: BTreeSet<_> =
+            worker.feeds.iter().filter(|(_, feed)| !feed.is_caught_up).map(|(observer, _)| observer.clone()).collect();
+        if let Some(observer) = behind.first() {
+            return self.read(&observer.clone(), tally).await.map(Step::Told);
+        }
+        if !self.has_seized {
+            self.has_seized = true;
+            self.live.seize(&self.worker.name, LEASE).await.map_err(|error| error.to_string())?;
+            // The workers may have executed more until now.
+            self.worker.feeds.values_mut().for_each(|feed| feed.is_caught_up = false);
+            return Ok(Step::Told("seizes all leases".to_owned()));
+        }
+        self.swap(tally).await
+    }
+
+    async fn read(&mut self, observer: &str, tally: &mut Tally) -> Told {
+        let Some(feed) = self.worker.feeds.get(observer) else { return Err(format!("{observer} has no feed")) };
+        let stored = StoredEvents::new(self.rebuild.store.clone(), observer);
+        let page = stored.page(feed.next).await;
+        let counter = stored.counter().await.ok();
+        self.worker.read(observer, page, counter, tally)
+    }
+
+    async fn swap(&mut self, tally: &mut Tally) -> Result<Step, String> {
+        match self.rebuild.swap().await {
+            Err(error) if error.trouble() == Trouble::Contended => Ok(Step::Told("cannot swap now".to_owned())),
+            Err(error) => Err(error.to_string()),
+            Ok(Swap::Behind) => {
+                tally.count("swaps that came too early");
+                self.worker.feeds.values_mut().for_each(|feed| feed.is_caught_up = false);
+                Ok(Step::Told("cannot swap yet".to_owned()))
+            }
+            Ok(Swap::Done) => {
+                tally.count("rebuilds");
+                self.live.release(&self.worker.name).await.map_err(|error| error.to_string())?;
+                Ok(Step::Over("swaps the tables".to_owned()))
+            }
+        }
+    }
+}
