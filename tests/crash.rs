@@ -62,7 +62,7 @@ async fn kills_lose_and_double_nothing(backend: Backend) {
             // Mostly while it reads and commits, sometimes while it starts.
             if dice.random_bool(0.8) {
                 // One that finds the leases of the one before may have them bit by bit, or find nothing left to do.
-                let _ = tokio::time::timeout(LONGEST_START, worker.line("executes all 8 observers")).await;
+                let _ = worker.says("executes all 8 observers", LONGEST_START).await;
             }
             let delay = reach.mul_f64(dice.random());
             tokio::time::sleep(delay).await;

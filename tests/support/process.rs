@@ -138,6 +138,12 @@ impl Worker {
         self.times(text, 1).await;
     }
 
+    /// Whether a line on stdout contains `text` before the process ends, or time is up.
+    pub async fn says(&mut self, text: &str, limit: Duration) -> bool {
+        let said = |lines: &Vec<String>| lines.iter().any(|line| line.contains(text));
+        matches!(tokio::time::timeout(limit, self.stdout.lines.wait_for(said)).await, Ok(Ok(_)))
+    }
+
     /// How many lines on stdout contain `text` so far.
     pub fn count(&self, text: &str) -> usize {
         self.stdout.lines.borrow().iter().filter(|line| line.contains(text)).count()
