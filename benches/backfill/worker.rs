@@ -41,13 +41,7 @@ pub fn handles(url: &str) -> Result<impl Fn(&Stream) -> EventHandle + use<>> {
 
 /// The default settings, but for the pause between polls.
 pub fn config(poll_interval: Duration, until_caught_up: bool) -> Config {
-    Config {
-        poll_interval,
-        max_parked: 100,
-        until_caught_up,
-        lease: Some(Duration::from_secs(3)),
-        worker: "bench".to_owned(),
-    }
+    Config { poll_interval, max_parked: 100, until_caught_up, lease: None, worker: "bench".to_owned() }
 }
 
 /// How long `imart` takes from an empty database to its last commit.
