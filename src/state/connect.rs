@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::sqlx::{
-    Connection, Executor,
+    Connection, Executor, Row,
     sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm::{ConnectOptions, Database, DbBackend};
@@ -70,11 +70,19 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
             })
         });
     options.map_sqlx_postgres_pool_opts(|pool| {
-        pool.after_connect(|connection, _| {
+        let pool = pool.after_connect(|connection, _| {
             Box::pin(async move {
                 let isolation = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
                 connection.execute(isolation).await?;
                 connection.execute(HUNG_ON_POSTGRES).await.map(|_| ())
+            })
+        });
+        // Instead of a ping. A session that has begun read-only stays so when the server no longer is, or another one has
+        // taken its place: a new one is not.
+        pool.test_before_acquire(false).before_acquire(|connection, _| {
+            Box::pin(async move {
+                let read_only = connection.fetch_one("SHOW transaction_read_only").await?;
+                Ok(read_only.try_get::<String, _>(0)? == "off")
             })
         })
     });

@@ -64,6 +64,16 @@ impl TestDatabase {
         row.try_get_by_index(0).ok()
     }
 
+    /// Waits until a query gives another number than 0.
+    pub async fn until_some(&self, sql: &str, limit: Duration) {
+        let some = async {
+            while self.number(sql).await.unwrap() == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(tokio::time::timeout(limit, some).await.is_ok(), "after {limit:?} still nothing: {sql}");
+    }
+
     /// The texts of a query's first column.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         let statement = Statement::from_string(self.db.get_database_backend(), sql);
