@@ -33,7 +33,7 @@ pub use error::{StoreError, Trouble};
 pub use fault::{Edge, Fault};
 pub use import::{Effects, Import, Imported, ImportedCollection, ImportedToken};
 pub use inspect::ServerSetting;
-pub use lease::Leases;
+pub use lease::{Leases, Wants};
 pub use letters::{Handled, Letter, LetterFilter, LetterKey, LetterState};
 pub use migrate::Migration;
 pub use plan::{After, Plan};

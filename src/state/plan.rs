@@ -12,11 +12,12 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, IdenStatic, Iterable, Que
 
 use super::commit::{Executed, Slice, THE_ROW};
 use super::entities::{activities, collections, commits, dead_letters, events, markets, offers, orders, tokens};
+use super::error::answered;
 use super::tables::Tables;
 use super::value::now;
 use super::write::Statements;
 use super::{Store, StoreError, convert, load};
-use crate::chain::{Address, Timestamp};
+use crate::chain::{Address, SeqNo, Timestamp};
 use crate::market::fold::{self, Changes, Collection, Entry, Keys, Rows, Token};
 use crate::market::{Markets, Stream};
 
@@ -63,9 +64,10 @@ impl Store {
     ) -> Result<Option<Plan>, StoreError> {
         let (number, pending) = match before {
             Some(After { number, rows }) => (number, Some(rows)),
-            None => (self.number().await?, None),
+            None => (answered(self.number()).await?, None),
         };
-        Ok(match self.folded(&self.reads, markets, &self.told(&slices), pending.as_deref()).await? {
+        let told = self.told(&slices);
+        Ok(match answered(self.folded(&self.reads, markets, &told, pending.as_deref())).await? {
             Some(folded) => Some(folded.plan(self, slices, number)?),
             None => None,
         })
@@ -160,7 +162,13 @@ impl Store {
     /// All events of `slices` but those that somebody has decided to leave out.
     fn executed<'a>(&'a self, slices: &'a [Slice]) -> impl Iterator<Item = (&'a Arc<Stream>, &'a Executed)> {
         let all = slices.iter().flat_map(|slice| slice.events.iter().map(move |event| (&slice.stream, event)));
-        all.filter(|(stream, event)| !self.left_out.contains(&(Arc::clone(&stream.observer), event.raw.seq_no)))
+        all.filter(|(stream, event)| !self.leaves_out(&stream.observer, event.raw.seq_no))
+    }
+
+    /// Whether that event is executed as if it were not there: in a rebuild, one that somebody has discarded.
+    #[must_use]
+    pub fn leaves_out(&self, observer: &Arc<str>, seq_no: SeqNo) -> bool {
+        !self.left_out.is_empty() && self.left_out.contains(&(Arc::clone(observer), seq_no))
     }
 }
 

@@ -81,6 +81,25 @@ impl TestDatabase {
         rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
     }
 
+    /// What its clock says, in milliseconds.
+    pub async fn milliseconds(&self) -> i64 {
+        let now = match self.backend {
+            Backend::MySql => "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000 AS SIGNED)",
+            Backend::Postgres => "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+            Backend::Sqlite => "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+        };
+        self.number(now).await.unwrap()
+    }
+
+    /// Its own clock, for SQL.
+    pub fn clock(&self) -> &'static str {
+        match self.backend {
+            Backend::MySql => "UTC_TIMESTAMP(6)",
+            Backend::Postgres => "clock_timestamp()",
+            Backend::Sqlite => "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+        }
+    }
+
     /// How many events the checkpoints have behind them; 0 while there are no tables.
     pub async fn executed(&self) -> u64 {
         let sum = match self.backend {

@@ -1,7 +1,7 @@
 //! A wire to a database server that can be cut.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub struct Faults {
     losing: AtomicU64,
     /// Each message is held for so long.
     delay: Mutex<Duration>,
+    /// Nothing arrives any more, and nobody is told.
+    swallows: AtomicBool,
     commits: AtomicU64,
     /// Where the next commit stops for ever.
     stop: Mutex<Option<Edge>>,
@@ -116,6 +118,12 @@ impl Proxy {
         self.stopped.clone().wait_for(|stopped| *stopped).await.unwrap();
     }
 
+    /// Lets everything vanish that is sent to and fro, without ending a connection; those that have lost something never work
+    /// again.
+    pub fn swallow(&self, swallows: bool) {
+        self.faults.swallows.store(swallows, Ordering::SeqCst);
+    }
+
     /// Cuts all connections, and refuses new ones: the server is gone.
     pub fn down(&self) {
         self.serving.lock().unwrap().take().unwrap().0.cancel();
@@ -159,11 +167,18 @@ async fn hand_on(mut client: TcpStream, server: &str, faults: &Faults) {
         0 => u64::MAX,
         _ => faults.cut_after.fetch_add(1, Ordering::SeqCst),
     };
-    let (mut messages, mut place) = (0, Place::default());
+    let (mut messages, mut place, mut is_lost_for_good) = (0, Place::default(), false);
+    let mut swallows = || {
+        is_lost_for_good |= faults.swallows.load(Ordering::SeqCst);
+        is_lost_for_good
+    };
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(length @ 1..) = read else { return };
+                if swallows() {
+                    continue;
+                }
                 let message = &asked[..length];
                 messages += 1;
                 if messages > most {
@@ -187,6 +202,9 @@ async fn hand_on(mut client: TcpStream, server: &str, faults: &Faults) {
             }
             read = server.read(&mut answered) => {
                 let Ok(length @ 1..) = read else { return };
+                if swallows() {
+                    continue;
+                }
                 if client.write_all(&answered[..length]).await.is_err() {
                     return;
                 }
