@@ -15,8 +15,7 @@ pub(super) async fn check(nodes: &Arc<Nodes>, markets: &Markets, stored: &Stored
     let (mut abi, mut history) = (Abi::default(), History::default());
     for stream in markets.streams() {
         let check = format!("handle {}", stream.observer);
-        let handle = &stream.handle;
-        let subject = EventHandle::new(Arc::clone(nodes), handle.account, &handle.resource, &handle.field);
+        let subject = EventHandle::at(nodes, &stream.source);
         match subject.counter().await {
             Ok(counter) => {
                 let next = stored.next(&stream.observer);
@@ -43,7 +42,7 @@ fn no_counter(check: &str, error: &SubjectError) -> Line {
 /// Whether the contract's events have what the market file maps.
 async fn fields(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> Line {
     const REMEDY: &str = "correct the market file (MARKETS): until then such events are parked";
-    let handle = &stream.handle;
+    let Some(handle) = stream.source.handle() else { return Line::ok(check, "TODO") };
     let declared = match follow(nodes, abi, &handle.resource, std::slice::from_ref(&handle.field)).await {
         Ok(Leads::To(kind)) => kind,
         Ok(Leads::Nowhere(why)) => {
@@ -60,7 +59,8 @@ async fn fields(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> L
     };
     let (mut missing, mut optional) = (vec![], vec![]);
     let mapped = stream.mapped();
-    for MappedField { name, path, optional: may_miss } in &mapped {
+    for MappedField { name, paths, optional: may_miss, .. } in &mapped {
+        let path = &paths[0];
         match follow(nodes, abi, event, path).await {
             Ok(Leads::Nowhere(why)) => {
                 let lost = format!("{name} = {:?}: {why}", path.join("."));

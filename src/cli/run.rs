@@ -97,10 +97,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         None => return Ok(()),
     }
     let handles = EventHandles::new(nodes);
-    let subject = |stream: &crate::market::Stream| {
-        let handle = &stream.handle;
-        handles.handle(handle.account, &handle.resource, &handle.field)
-    };
+    let subject = |stream: &crate::market::Stream| handles.at(&stream.source);
     let stopped = observer::run(config, store.clone(), Arc::clone(&markets), subject, board, cancel).await?;
     store.close().await?;
     match &stopped[..] {

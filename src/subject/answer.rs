@@ -119,16 +119,11 @@ impl Answer {
     pub fn handles(&self) -> Result<HashMap<String, Handle>, String> {
         #[derive(Deserialize)]
         struct Resource {
-            data: HashMap<String, serde_json::Value>,
+            data: serde_json::Value,
         }
         let resource: Resource =
             serde_json::from_slice(&self.body).map_err(|error| format!("answered no resource: {error}"))?;
-        let number = |value: &serde_json::Value, at: &str| value.pointer(at)?.as_str()?.parse::<u64>().ok();
-        let handle = |(field, value): (String, serde_json::Value)| {
-            let next = number(&value, "/counter").and_then(SeqNo::new)?;
-            Some((field, Handle { next, creation_number: number(&value, "/guid/id/creation_num") }))
-        };
-        Ok(resource.data.into_iter().filter_map(handle).collect())
+        Ok(handles(&resource.data))
     }
 
     /// The body as JSON.
@@ -166,6 +161,23 @@ impl Answer {
     fn excerpt(&self) -> String {
         shortened(&String::from_utf8_lossy(&self.body))
     }
+}
+
+/// The event handles in a resource's data, by their fields; of one that lies deeper, the names on the way joined by dots.
+pub(super) fn handles(data: &serde_json::Value) -> HashMap<String, Handle> {
+    let number = |value: &serde_json::Value, at: &str| value.pointer(at)?.as_str()?.parse::<u64>().ok();
+    let mut found = HashMap::new();
+    let mut left: Vec<(String, &serde_json::Value)> = vec![(String::new(), data)];
+    while let Some((name, value)) = left.pop() {
+        if let (false, Some(next)) = (name.is_empty(), number(value, "/counter").and_then(SeqNo::new)) {
+            found.insert(name, Handle { next, creation_number: number(value, "/guid/id/creation_num") });
+            continue;
+        }
+        let fields = value.as_object().into_iter().flatten();
+        let inner = |field: &str| if name.is_empty() { field.to_owned() } else { format!("{name}.{field}") };
+        left.extend(fields.map(|(field, value)| (inner(field), value)));
+    }
+    found
 }
 
 /// The events of a page as a node answers it. Fails with what the node did, if the body is no such page.

@@ -21,8 +21,7 @@ pub fn nodes(url: &str, key: Option<&str>, archive: Option<&str>) -> Arc<Nodes> 
 /// The listings of the built-in market.
 pub fn handle(nodes: Arc<Nodes>) -> EventHandle {
     let market = Market::built_in("imart", None).unwrap();
-    let handle = &market.streams[0].handle;
-    EventHandle::new(nodes, handle.account, &handle.resource, &handle.field)
+    EventHandle::at(&nodes, &market.streams[0].source)
 }
 
 /// What has been asked for, and with what.
