@@ -247,6 +247,58 @@ impl EventJson<'_> {
     }
 }
 
+/// An event out of a file: as a node answers it, or as a transaction has it, with what may stand beside. Numbers may be
+/// texts or numbers; without a guid it is a module event, and without a sequence number the first.
+pub fn event_of_line(line: &str) -> Result<RawEvent, String> {
+    let event: LineJson = serde_json::from_str(line).map_err(|error| format!("is no event: {error}"))?;
+    let number = |name: &str, value: &RawValue| {
+        let text = value.get().trim_matches('"');
+        let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+        number.ok_or_else(|| format!("{name} is {}, which is no number up to {}", value.get(), i64::MAX))
+    };
+    let or_zero = |name: &str, value: Option<&RawValue>| value.map_or(Ok(0), |value| number(name, value));
+    let index = event.event_index.map(|value| number("event_index", value)).transpose()?;
+    let time = event.timestamp.map(|value| number("timestamp", value)).transpose()?;
+    let account = event.guid.as_ref().map_or("0x0", |guid| &guid.account_address);
+    Ok(RawEvent {
+        version: Version::new(number("version", event.version)?).unwrap_or_default(),
+        event_index: index.and_then(|index| u32::try_from(index).ok()),
+        seq_no: SeqNo::new(or_zero("sequence_number", event.sequence_number)?).unwrap_or_default(),
+        event_type: canonical_type(&event.event_type).into(),
+        account_address: account.parse().map_err(|error| format!("its guid is wrong: {error}"))?,
+        creation_number: or_zero("creation_number", event.guid.as_ref().map(|guid| guid.creation_number))?,
+        data: event.data.get().to_owned(),
+        block_time: time.and_then(|time| Timestamp::from_micros(time.into())),
+    })
+}
+
+#[derive(Deserialize)]
+struct LineJson<'a> {
+    #[serde(borrow)]
+    version: &'a RawValue,
+    #[serde(borrow)]
+    guid: Option<LineGuid<'a>>,
+    #[serde(borrow)]
+    sequence_number: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    event_type: Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(borrow)]
+    event_index: Option<&'a RawValue>,
+    /// The block's, in microseconds.
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct LineGuid<'a> {
+    #[serde(borrow)]
+    creation_number: &'a RawValue,
+    #[serde(borrow)]
+    account_address: Cow<'a, str>,
+}
+
 /// A node's words for a message: one line, not long.
 pub(super) fn shortened(text: &str) -> String {
     const LONGEST: usize = 200;
