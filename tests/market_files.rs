@@ -328,7 +328,7 @@ fn mistakes_are_told_by_line_and_column() {
         (
             "[\"id\"]",
             "[\"seller\"]",
-            20,
+            24,
             1,
             "stream \"buy\": fill_listing needs the field seller: seller is a part of listing_key",
         ),
@@ -364,10 +364,7 @@ fn a_file_may_be_like_a_built_in_market() {
             "like = \"marketplac\"\naddress = \"0x9\"",
             "line 2, column 8: like: unknown built-in market `marketplac`; did you mean `marketplace`?",
         ),
-        (
-            "like = \"wapal\"\naddress = \"0x9\"",
-            "line 2, column 8: account: the handles are at an account of their own",
-        ),
+        ("like = \"wapal\"\naddress = \"0x9\"", "line 2, column 8: the handles are at an account of their own"),
         (
             "like = \"marketplace\"\naddress = \"0x9\"\nlisting_key = [\"id\"]",
             "line 4, column 1: listing_key and like clash",
