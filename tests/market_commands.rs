@@ -50,7 +50,7 @@ fn events() -> String {
         event(14, "Unheard", &json!({})),
         event(15, "Unheard", &json!({})),
     ];
-    all.iter().map(|event| format!("{event}\n")).collect()
+    all.map(|event| event.to_string()).join("\n")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,7 +109,7 @@ async fn events_are_tried_without_a_database() {
         assert!(columns.iter().any(|other| other == column), "{column} is not among {columns:?}");
     }
     // What nobody knows alone is no failure; a file that is not there is a wrong setting.
-    let strange: String = events().lines().skip(4).map(|line| format!("{line}\n")).collect();
+    let strange = events().lines().skip(4).collect::<Vec<_>>().join("\n");
     std::fs::write(setup.folder().join("events.jsonl"), strange).unwrap();
     says(&market(&setup, &arguments, 0).await.stdout, &["activities: none"]);
     let none = market(&setup, &["test", "imart", "--events", "none.jsonl"], 2).await;
@@ -151,16 +151,16 @@ async fn handles_are_read_by_their_numbers() {
     let database = TestDatabase::create(Backend::Sqlite).await;
     let setup = Setup::of(&database.url, &node.url).set("MARKETS", "numbers.toml");
     let file = include_str!("../markets/imart.toml");
-    let mut numbers = String::new();
-    let mut number = 4;
-    for line in file.lines().filter(|line| !line.starts_with("field = ")) {
-        if line.starts_with("handle = ") {
-            numbers += &format!("creation_number = {number}\n");
-            number += 1;
-        } else {
-            numbers += &format!("{line}\n");
+    let mut number = 3;
+    let numbered = |line: &str| {
+        if !line.starts_with("handle = ") {
+            return line.to_owned();
         }
-    }
+        number += 1;
+        format!("creation_number = {number}")
+    };
+    let lines: Vec<_> = file.lines().filter(|line| !line.starts_with("field = ")).map(numbered).collect();
+    let numbers = lines.join("\n");
     std::fs::write(setup.folder().join("numbers.toml"), &numbers).unwrap();
     setup.until_caught_up().await.expect(0);
     assert_eq!(database.number("SELECT COUNT(*) FROM activities").await, Some(300));

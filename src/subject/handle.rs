@@ -75,7 +75,7 @@ impl EventHandles {
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Holder::new(Arc::clone(&self.nodes), account, resource);
         let holder = Arc::clone(holders.entry((account, resource.to_owned())).or_insert_with(new));
-        EventHandle::of(&self.nodes, account, Place::Field { holder, field: field.to_owned() })
+        EventHandle::of(Arc::clone(&self.nodes), account, Place::Field { holder, field: field.to_owned() })
     }
 
     /// The handle of a stream's source.
@@ -121,7 +121,7 @@ impl EventHandle {
     #[must_use]
     pub fn new(nodes: Arc<Nodes>, account: Address, resource: &str, field: &str) -> Self {
         let holder = Holder::new(Arc::clone(&nodes), account, resource);
-        Self::of(&nodes, account, Place::Field { holder, field: field.to_owned() })
+        Self::of(nodes, account, Place::Field { holder, field: field.to_owned() })
     }
 
     /// The handle of a stream's source, looked at alone. Of module events there is none: whatever is asked is refused.
@@ -132,17 +132,18 @@ impl EventHandle {
                 Self::new(Arc::clone(nodes), *account, resource, field)
             }
             Source::CreationNumber { account, number } => {
-                let handle = Self::of(nodes, *account, Place::Number { number: *number, found: OnceCell::new() });
+                let handle =
+                    Self::of(Arc::clone(nodes), *account, Place::Number { number: *number, found: OnceCell::new() });
                 let _ = handle.creation_number.set(*number);
                 handle
             }
-            Source::ModuleEvent => Self::of(nodes, source.account(), Place::Nowhere),
+            Source::ModuleEvent => Self::of(Arc::clone(nodes), source.account(), Place::Nowhere),
         }
     }
 
-    fn of(nodes: &Arc<Nodes>, account: Address, place: Place) -> Self {
+    fn of(nodes: Arc<Nodes>, account: Address, place: Place) -> Self {
         let (limit, creation_number) = (PageLimit::default(), OnceLock::new());
-        Self { nodes: Arc::clone(nodes), account, place, limit, creation_number }
+        Self { nodes, account, place, limit, creation_number }
     }
 
     /// The resource that holds it, and where in it.
