@@ -112,6 +112,9 @@ async fn events_are_tried_without_a_database() {
     let strange = events().lines().skip(4).collect::<Vec<_>>().join("\n");
     std::fs::write(setup.folder().join("events.jsonl"), strange).unwrap();
     says(&market(&setup, &arguments, 0).await.stdout, &["activities: none"]);
+    std::fs::write(setup.folder().join("events.jsonl"), "[]\n\n{\"type\": 1}").unwrap();
+    let broken = market(&setup, &arguments, 1).await;
+    says(&broken.stderr, &["line 1: is no event", "line 3: is no event", "2 of 2 lines could not be decoded"]);
     let none = market(&setup, &["test", "imart", "--events", "none.jsonl"], 2).await;
     says(&none.stderr, &["--events none.jsonl: cannot be read"]);
     let unknown = market(&setup, &["test", "wapol", "--events", "none.jsonl"], 2).await;
@@ -184,13 +187,20 @@ async fn what_cannot_be_read_yet_or_is_not_known_is_said() {
     let database = TestDatabase::create(Backend::Sqlite).await;
     let setup = Setup::of(&database.url, &node.url);
     let refused = setup.again().set("MARKETS", "imart,wagmi").until_caught_up().await.expect(2);
-    says(&refused.stderr, &["MARKETS: wagmi has module events (list, delist, ", "cannot be read yet", "market test"]);
+    says(
+        &refused.stderr,
+        &[
+            "MARKETS: wagmi has events that are told by their type alone (list, delist, ",
+            "cannot be read yet",
+            "market test",
+        ],
+    );
     let checked = setup.again().set("MARKETS", "topaz").command("check").start_with(&[]).ended(LIMIT).await.expect(1);
     says(
         &checked.stdout,
         &[
             "warn  market topaz: not verified; not known: where the event handles are",
-            "fail  market topaz: 9 of its streams are module events",
+            "fail  market topaz: 9 of its streams are told by their type alone",
         ],
     );
     // A local network may hold a copy of a contract, but here it does not.

@@ -191,7 +191,7 @@ fn offers_expire_at_or_after_a_time() {
         let market = market("place_token_offer", "token_offer_key = [\"offerer\"]", &fields).unwrap();
         let data = json!({ "o": "0xb", "p": "1", "at": "2", "in": "3" });
         let entry = entry(&market, "0xa::m::E", &data, Some("7000000")).unwrap();
-        entry.event.expires_at.map(|time| time.micros())
+        entry.event.expires_at.map(event_worker::chain::Timestamp::micros)
     };
     assert_eq!(expires("fields.expires_at = { path = \"at\", unit = \"seconds\" }"), Some(2_000_000));
     assert_eq!(expires("fields.expires_in = { path = \"in\", unit = \"seconds\" }"), Some(10_000_000));
@@ -226,6 +226,7 @@ streams = [
     assert_eq!(of("0xb", 9, "0xf::x::Y").as_deref(), Some("b"));
     assert_eq!(of("0xb", 8, "0xf::x::Y"), None);
     assert_eq!(of("0x0", 0, "0x01::m::D").as_deref(), Some("c"));
+    assert_eq!(of("0xe", 5, "0xa::m::C").as_deref(), Some("c"), "of a handle that nobody knows");
     assert_eq!(of("0x0", 0, "0xa::m::Cc"), None);
 }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, Outcome, cannot_connect, ending_in_time, log_to_stdout, until_signal};
 use crate::api;
 use crate::backoff::Backoff;
+use crate::chain::LOCAL_CHAIN;
 use crate::config::{Database, Logs, Node, Worker};
 use crate::market::Markets;
 use crate::observer::{self, Board, Stopped};
@@ -74,7 +75,7 @@ fn readable(markets: Arc<Markets>) -> Result<Arc<Markets>, Failure> {
         let streams: Vec<_> = market.of_module_events().map(|stream| stream.name()).collect();
         if !streams.is_empty() {
             return Err(Failure::Setting(format!(
-                "MARKETS: {} has module events ({}), which no node's event endpoint serves, and which cannot be read yet: leave it \
+                "MARKETS: {} has events that are told by their type alone ({}), as module events are: these cannot be read yet; leave it \
                  out; `event-worker market test` shows what its events mean",
                 market.name,
                 streams.join(", ")
@@ -118,8 +119,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
             }
         }
         Some(Ok(Some(chain))) => {
-            const LOCAL: u8 = 4;
-            if let Some((market, other)) = markets.chains().find(|(_, other)| ![*other, LOCAL].contains(&chain)) {
+            if let Some((market, other)) = markets.chains().find(|(_, other)| ![*other, LOCAL_CHAIN].contains(&chain)) {
                 return Err(Failure::Setting(format!(
                     "MARKETS: {} is on chain {other}, the database's rows are of chain {chain}: give it a database of its own (DATABASE_URL)",
                     market.name

@@ -124,7 +124,7 @@ impl EventHandle {
         Self::of(nodes, account, Place::Field { holder, field: field.to_owned() })
     }
 
-    /// The handle of a stream's source, looked at alone. Of module events there is none: whatever is asked is refused.
+    /// The handle of a stream's source, looked at alone. Where no handle is known, whatever is asked is refused.
     #[must_use]
     pub fn at(nodes: &Arc<Nodes>, source: &Source) -> Self {
         match source {
@@ -253,9 +253,7 @@ impl Subject for EventHandle {
 }
 
 fn nowhere() -> SubjectError {
-    SubjectError::Refused(
-        "module events are of no handle, and cannot be read yet; take the market out of MARKETS".to_owned(),
-    )
+    SubjectError::Refused("events of no known handle cannot be read yet; take the market out of MARKETS".to_owned())
 }
 
 /// A handle that is not there is a wrong setting, however often one asks; unless the node does not know everything yet.
