@@ -21,7 +21,7 @@ use crate::{api, subject};
 
 mod markets;
 
-pub use markets::Markets;
+pub use markets::{Markets, market};
 
 /// The defaults, as `--help` shows them.
 mod default {

@@ -66,11 +66,12 @@ fn on_generated_markets() {
         let node = simulate::Node::new(simulate::Config { seed, events, ..simulate::Config::default() });
         let mut streams: HashMap<String, Vec<Entry>> = HashMap::new();
         for event in node.history() {
-            let stream = market.streams.iter().find(|stream| stream.handle.field == event.stream).unwrap();
+            let stream = market.streams.iter().find(|stream| stream.source.field() == Some(event.stream)).unwrap();
             let entry = entry(stream, event.seq_no, event.version, event.data);
             streams.entry(event.stream.to_owned()).or_default().push(entry);
         }
-        let streams: Vec<_> = market.streams.iter().filter_map(|stream| streams.remove(&stream.handle.field)).collect();
+        let streams: Vec<_> =
+            market.streams.iter().filter_map(|stream| streams.remove(stream.source.field()?)).collect();
         assert_same(&interleaved(&streams, &steps), &in_ledger_order(&streams));
         Ok(())
     });
@@ -197,7 +198,7 @@ fn raw_of(stream: &Stream) -> RawEvent {
         event_index: None,
         seq_no: SeqNo::ZERO,
         event_type: Arc::default(),
-        account_address: stream.handle.account,
+        account_address: stream.source.account(),
         creation_number: 1,
         data: String::new(),
         block_time: None,

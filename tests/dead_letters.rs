@@ -75,8 +75,7 @@ impl Parked {
         let nodes = Arc::new(Nodes::new(config).unwrap());
         let mut slices = vec![];
         for stream in markets.streams() {
-            let handle = &stream.handle;
-            let subject = EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field);
+            let subject = EventHandle::at(&nodes, &stream.source);
             let page = subject.page(store.checkpoint(&stream.observer).await.unwrap().next).await.unwrap();
             assert!(!page.full, "one page is all of it");
             let executed = |raw| Executed { meaning: stream.entry(&raw), raw };

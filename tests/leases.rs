@@ -288,10 +288,7 @@ async fn two_workers_without_leases_never_double(backend: Backend) {
             lease: None,
             worker: name.to_owned(),
         };
-        let subject = |stream: &event_worker::market::Stream| {
-            let handle = &stream.handle;
-            EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field)
-        };
+        let subject = |stream: &event_worker::market::Stream| EventHandle::at(&nodes, &stream.source);
         let board = Arc::new(Board::new(&markets));
         observer::run(config, store, Arc::clone(&markets), subject, board, CancellationToken::new()).await.unwrap()
     };
@@ -331,8 +328,7 @@ async fn leases_are_the_databases_word(backend: Backend) {
     // What was read under the first one's leases is no longer written.
     let taken = second.mine.keys().next().unwrap();
     let stream = markets.stream(taken).unwrap();
-    let handle = &stream.handle;
-    let subject = EventHandle::new(nodes(&node), handle.account, &handle.resource, &handle.field);
+    let subject = EventHandle::at(&nodes(&node), &stream.source);
     let mut page = subject.page(event_worker::chain::SeqNo::ZERO).await.unwrap();
     page.events.truncate(1);
     let executed = |raw| Executed { meaning: stream.entry(&raw), raw };

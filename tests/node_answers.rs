@@ -158,7 +158,7 @@ fn event(seq_no: u64, account: &str, number: u64) -> String {
 /// Whose events they are decides the handle's own resource, once it has been read.
 #[tokio::test]
 async fn a_page_with_events_of_another_handle_is_no_page() {
-    let account = Market::built_in("imart", None).unwrap().streams[0].handle.account.to_string();
+    let account = Market::built_in("imart", None).unwrap().streams[0].source.account().to_string();
     let resource = r#"{"type":"0x1::m::S","data":{"list_token_events":{"counter":"2","guid":{"id":{"addr":"0x1","creation_num":"4"}}}}}"#;
     for (events, told, expected) in [
         (vec![event(0, &account, 4), event(1, &account, 4)], true, Ok(2)),

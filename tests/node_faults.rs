@@ -142,9 +142,7 @@ async fn an_idle_market_is_asked_once_a_resource_and_interval() {
     store.prepare(&markets).await.unwrap();
     let config = subject::Config { nodes: vec![(node.url.parse().unwrap(), None)], archive: None };
     let handles = EventHandles::new(Arc::new(Nodes::new(config).unwrap()));
-    let subject = move |stream: &event_worker::market::Stream| {
-        handles.handle(stream.handle.account, &stream.handle.resource, &stream.handle.field)
-    };
+    let subject = move |stream: &event_worker::market::Stream| handles.at(&stream.source);
     let board = Arc::new(Board::new(&markets));
     let config = observer::Config {
         lease: None,

@@ -48,8 +48,7 @@ async fn plans_made_ahead_hold_or_are_overtaken(backend: Backend) {
     let nodes = Arc::new(Nodes::new(config).unwrap());
     let mut slices: Vec<Arc<[Slice]>> = vec![];
     for stream in markets.streams() {
-        let handle = &stream.handle;
-        let subject = EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field);
+        let subject = EventHandle::at(&nodes, &stream.source);
         let mut next = SeqNo::ZERO;
         loop {
             let page = subject.page(next).await.unwrap();
@@ -179,10 +178,7 @@ async fn work(node: &TestNode, store: Store, until_caught_up: bool) -> Vec<obser
     store.prepare(&markets).await.unwrap();
     let config = subject::Config { nodes: vec![(node.url.parse().unwrap(), None)], archive: None };
     let nodes = Arc::new(Nodes::new(config).unwrap());
-    let handle = |stream: &event_worker::market::Stream| {
-        let handle = &stream.handle;
-        EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field)
-    };
+    let handle = |stream: &event_worker::market::Stream| EventHandle::at(&nodes, &stream.source);
     let config = observer::Config {
         poll_interval: Duration::from_millis(20),
         max_parked: 100,

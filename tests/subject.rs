@@ -55,10 +55,10 @@ async fn an_event_handle_keeps_the_contract() {
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(Arc::clone(&node).serve(listener, CancellationToken::new()));
     for stream in &Market::built_in("imart", None).unwrap().streams {
-        let field = &stream.handle.field;
+        let field = stream.source.field().unwrap();
         let events = node.history().into_iter().filter(|event| event.stream == field);
         let expected: Vec<_> = events.map(|event| (event.seq_no, event.version, event.data)).collect();
-        let subject = EventHandle::new(nodes(&url, None, None), stream.handle.account, &stream.handle.resource, field);
+        let subject = EventHandle::at(&nodes(&url, None, None), &stream.source);
         keeps_the_contract(subject, &expected).await;
     }
 }

@@ -34,7 +34,7 @@ name = "contended"
 address = "0x1"
 listing_key = ["id"]
 "#;
-const FIELDS: &str = r#"fields = { id = "offer_id", token = "token_id", seller = "seller", buyer = "buyer", price = "price", quantity = "token_amount", time = "timestamp" }"#;
+const FIELDS: &str = r#"fields = { id = "offer_id", token = "token_id", seller = "seller", price = "price", quantity = "token_amount", time = "timestamp""#;
 
 /// Three streams and one in turns.
 pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<Figures> {
@@ -57,14 +57,15 @@ pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<
 async fn execute(streams: &[(&str, &str)], events: u32, url: &DatabaseUrl) -> Result<(Duration, u32)> {
     let entry = |(name, kind)| {
         format!(
-            "[[streams]]\nname = \"{name}\"\nkind = \"{kind}\"\nhandle = \"::m::H\"\nfield = \"{name}\"\n{FIELDS}\n"
+            "[[streams]]\nname = \"{name}\"\nkind = \"{kind}\"\nhandle = \"::m::H\"\nfield = \"{name}\"\n{FIELDS}{} }}\n",
+            if kind == "fill_listing" { ", buyer = \"buyer\"" } else { "" }
         )
     };
     let text: String = streams.iter().copied().map(entry).collect();
     let markets = Markets::new(vec![Market::parse("contended", &(HEAD.to_owned() + &text), None)?]);
     let markets = markets.map_err(anyhow::Error::msg)?;
     let ledger = ledger(events)?;
-    let subject = |stream: &Stream| Prepared::new(&ledger, &stream.handle.field);
+    let subject = |stream: &Stream| Prepared::new(&ledger, stream.source.field().unwrap_or_default());
     let told: usize = markets.streams().map(|stream| subject(stream).events.len()).sum();
     ensure!(told == ledger.len(), "{told} of {} events are in a stream", ledger.len());
     let store = worker::prepared(url, &markets).await?;

@@ -33,10 +33,7 @@ pub fn handles(url: &str) -> Result<impl Fn(&Stream) -> EventHandle + use<>> {
     let nodes =
         Arc::new(Nodes::new(subject::Config { nodes: vec![(url, None)], archive: None }).map_err(anyhow::Error::msg)?);
     let handles = EventHandles::new(nodes);
-    Ok(move |stream: &Stream| {
-        let handle = &stream.handle;
-        handles.handle(handle.account, &handle.resource, &handle.field)
-    })
+    Ok(move |stream: &Stream| handles.at(&stream.source))
 }
 
 /// The default settings, but for the pause between polls.

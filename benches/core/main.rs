@@ -63,7 +63,7 @@ async fn pages() -> Result<Vec<Page>> {
     tokio::spawn(Arc::clone(&node).serve(listener, CancellationToken::new()));
     let mut pages = vec![];
     for stream in &Market::built_in("imart", None)?.streams {
-        let handle = &stream.handle;
+        let handle = stream.source.handle().context("imart is read by handles")?;
         for start in (0..).step_by(100) {
             let path =
                 format!("{}/events/{}/{}?start={start}&limit=100", handle.account, handle.resource, handle.field);
@@ -82,7 +82,7 @@ async fn pages() -> Result<Vec<Page>> {
 }
 
 fn plain_events(page: &Page) -> usize {
-    plain::parse(&page.stream.handle.field, &page.body).unwrap_or_else(|error| panic!("{error}"))
+    plain::parse(page.stream.source.field().unwrap_or_default(), &page.body).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn raw_events(page: &Page) -> usize {

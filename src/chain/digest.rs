@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! {account}/{resource}/{field}        account padded, resource as canonical_type writes it
+//! {account}/{creation number}         of a handle that is known by its number
 //! ```
 //!
 //! and each event, by ascending seq no, makes the next value of it: the hash of
@@ -24,7 +25,7 @@ use std::fmt;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{Address, RawEvent, canonical_type};
+use super::{Address, Handle, RawEvent, Source, canonical_type};
 
 /// The value after some events of one stream. Shown as 64 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,16 @@ impl Digest {
     #[must_use]
     pub fn of_handle(account: Address, resource: &str, field: &str) -> Self {
         Self(Sha256::digest(format!("{account}/{}/{field}", canonical_type(resource))).into())
+    }
+
+    /// The value before the first event of a stream.
+    #[must_use]
+    pub fn of(source: &Source) -> Self {
+        match source {
+            Source::Handle(Handle { account, resource, field }) => Self::of_handle(*account, resource, field),
+            Source::CreationNumber { account, number } => Self(Sha256::digest(format!("{account}/{number}")).into()),
+            Source::ModuleEvent => Self(Sha256::digest("module events").into()),
+        }
     }
 
     /// Goes on by one event.

@@ -5,14 +5,16 @@ mod amount;
 mod digest;
 mod event;
 mod position;
+mod source;
 mod timestamp;
 pub mod token;
 
 pub use address::{Address, canonical_type};
 pub use amount::Amount;
 pub use digest::{Digest, canonical_data};
-pub use event::{ChainId, RawEvent};
+pub use event::{ChainId, LOCAL_CHAIN, RawEvent};
 pub use position::{SeqNo, Version};
+pub use source::{Handle, Source};
 pub use timestamp::Timestamp;
 
 /// A text that does not spell the value asked for. Its message says what was found and what is expected.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::chain::Address;
+use crate::market::{MappedField, Shape, did_you_mean};
 use crate::subject::{Module, MoveField};
 
 /// A module's account and name.
@@ -26,39 +27,106 @@ pub(super) enum Leads {
 }
 
 impl Abi {
-    /// From a value of type `kind` along `path`.
+    /// From a value of type `kind` along `path`, through every `Option` on the way.
     pub fn follow(&self, kind: &str, path: &[String]) -> Leads {
         let Some((name, rest)) = path.split_first() else { return Leads::To(kind.to_owned()) };
+        let kind = some(kind);
+        // Its declaration has the same field.
+        if kind.starts_with(OBJECT) && *name == "inner" {
+            return self.follow("address", rest);
+        }
         if is_leaf(kind) {
             return Leads::Nowhere(format!("{kind} has no fields, such as {name}"));
         }
-        let Some((module, item)) = declared(kind) else { return Leads::Unknown };
-        let fields = match self.0.get(&module) {
-            None => return Leads::Ask(module),
-            Some(None) => return Leads::Unknown,
-            Some(Some(declared)) => declared.structs.get(&item),
+        let (item, fields) = match self.fields(kind) {
+            Ok(found) => found,
+            Err(leads) => return leads,
         };
-        match fields.map(|fields| fields.iter().find(|field| field.name == *name)) {
-            Some(Some(MoveField { kind, .. })) => self.follow(kind, rest),
-            Some(None) => Leads::Nowhere(format!("{item} has no field {name}")),
-            None => Leads::Nowhere(format!("the module {} declares no {item}", module.1)),
+        if let Some(MoveField { kind, .. }) = fields.iter().find(|field| field.name == *name) {
+            return self.follow(kind, rest);
+        }
+        let meant = did_you_mean(name, fields.iter().map(|field| &*field.name));
+        Leads::Nowhere(format!("{item} has no field {name}{meant}"))
+    }
+
+    /// Whether a struct of that type is declared: [`Leads::To`] it if so.
+    pub fn declares(&self, kind: &str) -> Leads {
+        match self.fields(kind) {
+            Ok(_) => Leads::To(kind.to_owned()),
+            Err(leads) => leads,
         }
     }
+
+    /// The name and the fields of a struct.
+    fn fields(&self, kind: &str) -> Result<(String, &[MoveField]), Leads> {
+        let Some((module, item)) = declared(kind) else { return Err(Leads::Unknown) };
+        let declared = match self.0.get(&module) {
+            None => return Err(Leads::Ask(module)),
+            Some(None) => return Err(Leads::Unknown),
+            Some(Some(declared)) => declared,
+        };
+        let meant = || did_you_mean(&item, declared.structs.keys().map(|name| &**name));
+        let nowhere = || Leads::Nowhere(format!("the module {} declares no {item}{}", module.1, meant()));
+        let fields = declared.structs.get(&item).ok_or_else(nowhere)?;
+        Ok((item, fields))
+    }
+}
+
+const OBJECT: &str = "0x1::object::Object<";
+
+/// What an `Option` is of; any other type as it is.
+pub(super) fn some(kind: &str) -> &str {
+    kind.strip_prefix("0x1::option::Option<").and_then(|inside| inside.strip_suffix('>')).unwrap_or(kind)
+}
+
+/// Whether values of that type are what the field is read as; `None`: nobody knows.
+#[must_use]
+pub fn fits(field: &MappedField, kind: &str) -> Option<bool> {
+    const NUMBERS: [&str; 6] = ["u8", "u16", "u32", "u64", "u128", "u256"];
+    const TEXTS: [&str; 2] = ["0x1::string::String", "0x1::ascii::String"];
+    let kind = some(kind);
+    let is_number = NUMBERS.contains(&kind);
+    let is_address = kind == "address" || kind.starts_with(OBJECT);
+    if !kind.contains("::") && !is_leaf(kind) && !kind.starts_with("vector<") {
+        // A type parameter.
+        return None;
+    }
+    Some(match field.shape {
+        Shape::Id => is_number || is_address || kind == "0x1::guid::ID",
+        Shape::Token => is_address || kind == "0x3::token::TokenId" || kind == "0x3::token::TokenDataId",
+        Shape::Address => is_address,
+        Shape::Text if field.hex => kind == "vector<u8>",
+        Shape::Text => TEXTS.contains(&kind),
+        Shape::Amount | Shape::Count => is_number,
+        Shape::Coin => kind == "0x1::type_info::TypeInfo" || TEXTS.contains(&kind),
+        Shape::Bool => kind == "bool",
+    })
 }
 
 /// What JSON shows as one value.
 fn is_leaf(kind: &str) -> bool {
-    const LEAVES: [&str; 10] =
-        ["bool", "u8", "u16", "u32", "u64", "u128", "u256", "address", "vector<u8>", "0x1::string::String"];
-    LEAVES.contains(&kind)
+    const LEAVES: [&str; 11] = [
+        "bool",
+        "u8",
+        "u16",
+        "u32",
+        "u64",
+        "u128",
+        "u256",
+        "address",
+        "vector<u8>",
+        "0x1::string::String",
+        "0x1::ascii::String",
+    ];
+    LEAVES.contains(&kind) || kind.starts_with(OBJECT)
 }
 
-/// Module and name of a struct, unless its JSON looks otherwise than its declaration, or it is a type parameter.
+/// Module and name of a struct, unless it is a type parameter.
 fn declared(kind: &str) -> Option<(ModuleId, String)> {
     let plain = kind.split('<').next().unwrap_or_default();
     let mut parts = plain.split("::");
     let (address, module, item) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
-    (plain != "0x1::option::Option").then(|| ((address, module.to_owned()), item.to_owned()))
+    Some(((address, module.to_owned()), item.to_owned()))
 }
 
 /// The type of the events of a handle of this type.
@@ -84,12 +152,17 @@ mod tests {
                     field("far", "0x9::away::Thing"),
                     field("lost", "0x8::gone::Thing<T0>"),
                     field("maybe", "0x1::option::Option<u64>"),
+                    field("some", "0x1::option::Option<0x3::token::TokenId>"),
+                    field("owner", "0x1::object::Object<0x1::object::ObjectCore>"),
                     field("odd", "0x2::market::Odd"),
                 ],
             )]),
+            ..Module::default()
         };
-        let token =
-            Module { structs: BTreeMap::from([("TokenId".to_owned(), vec![field("name", "0x1::string::String")])]) };
+        let token = Module {
+            structs: BTreeMap::from([("TokenId".to_owned(), vec![field("name", "0x1::string::String")])]),
+            ..Module::default()
+        };
         let id = |address: &str, name: &str| (address.parse().unwrap(), name.to_owned());
         let modules =
             [(id("0x2", "market"), Some(market)), (id("0x3", "token"), Some(token)), (id("0x8", "gone"), None)];
@@ -101,14 +174,18 @@ mod tests {
     fn a_path_leads_through_structs_of_several_modules() {
         assert_eq!(follow("price"), Leads::To("u128".to_owned()));
         assert_eq!(follow("token.name"), Leads::To("0x1::string::String".to_owned()));
+        assert_eq!(follow("some.name"), Leads::To("0x1::string::String".to_owned()));
+        assert_eq!(follow("owner.inner"), Leads::To("address".to_owned()));
         assert_eq!(follow("far.x"), Leads::Ask(("0x9".parse().unwrap(), "away".to_owned())));
     }
 
     #[test]
     fn a_path_that_leads_nowhere_is_told_where_it_ends() {
         for (path, why) in [
-            ("prise", "Sale has no field prise"),
-            ("token.nam", "TokenId has no field nam"),
+            ("prise", "Sale has no field prise; did you mean `price`?"),
+            ("token.nam", "TokenId has no field nam; did you mean `name`?"),
+            ("maybe.vec", "u64 has no fields, such as vec"),
+            ("owner.outer", "0x1::object::Object<0x1::object::ObjectCore> has no fields, such as outer"),
             ("price.x", "u128 has no fields, such as x"),
             ("token.name.bytes", "0x1::string::String has no fields, such as bytes"),
             ("odd.x", "the module market declares no Odd"),
@@ -120,7 +197,27 @@ mod tests {
     #[test]
     fn what_no_module_tells_is_unknown() {
         assert_eq!(follow("lost.x"), Leads::Unknown);
-        assert_eq!(follow("maybe.vec"), Leads::Unknown);
+    }
+
+    #[test]
+    fn types_fit_what_they_are_read_as() {
+        let field = |shape, hex| MappedField { name: "x", paths: vec![], optional: false, shape, hex };
+        for (shape, hex, kind, expected) in [
+            (Shape::Amount, false, "u128", Some(true)),
+            (Shape::Amount, false, "0x1::option::Option<u64>", Some(true)),
+            (Shape::Amount, false, "address", Some(false)),
+            (Shape::Count, false, "T0", None),
+            (Shape::Address, false, "0x1::object::Object<0x4::token::Token>", Some(true)),
+            (Shape::Address, false, "u64", Some(false)),
+            (Shape::Token, false, "0x3::token::TokenId", Some(true)),
+            (Shape::Id, false, "0x1::guid::ID", Some(true)),
+            (Shape::Text, false, "vector<u8>", Some(false)),
+            (Shape::Text, true, "vector<u8>", Some(true)),
+            (Shape::Coin, false, "0x1::type_info::TypeInfo", Some(true)),
+            (Shape::Bool, false, "vector<bool>", Some(false)),
+        ] {
+            assert_eq!(fits(&field(shape, hex), kind), expected, "{shape:?} {kind}");
+        }
     }
 
     #[test]

@@ -3,32 +3,55 @@
 use std::sync::Arc;
 
 use super::Line;
-use super::abi::{Abi, Leads, event_type};
+use super::abi::{Abi, Leads, event_type, fits, some};
 use super::database::Stored;
-use crate::chain::SeqNo;
-use crate::market::{MappedField, Markets, Stream};
+use crate::chain::{SeqNo, Source};
+use crate::market::{MappedField, Market, Markets, Stream};
 use crate::subject::{EventHandle, Nodes, Subject, SubjectError};
 
 /// A line for each handle, one for the fields of its events, and one for the history of all.
 pub(super) async fn check(nodes: &Arc<Nodes>, markets: &Markets, stored: &Stored) -> Vec<Line> {
-    let mut lines = vec![];
+    let mut lines: Vec<_> = markets.iter().flat_map(market).collect();
     let (mut abi, mut history) = (Abi::default(), History::default());
     for stream in markets.streams() {
-        let check = format!("handle {}", stream.observer);
-        let handle = &stream.handle;
-        let subject = EventHandle::new(Arc::clone(nodes), handle.account, &handle.resource, &handle.field);
-        match subject.counter().await {
-            Ok(counter) => {
-                let next = stored.next(&stream.observer);
-                lines.push(Line::ok(&check, format!("{} events, {next} of them executed", counter.next)));
-                history.look(stream, &subject, next, counter.next).await;
-            }
-            Err(error) => lines.push(no_counter(&check, &error)),
+        if stream.source != Source::ModuleEvent {
+            lines.push(handle(nodes, stream, stored, &mut history).await);
         }
         lines.push(fields(&format!("fields {}", stream.observer), nodes, &mut abi, stream).await);
     }
     lines.push(history.line());
     lines
+}
+
+/// What is to be said of a market as a whole.
+fn market(market: &Market) -> Vec<Line> {
+    let check = format!("market {}", market.name);
+    let mut lines = vec![];
+    if let Some(why) = &market.unverified {
+        let remedy = "compare it with the contract, and try it on real events with `event-worker market test`";
+        lines.push(Line::warn(&check, format!("not verified; not known: {why}"), remedy));
+    }
+    let unreadable = market.of_module_events().count();
+    if unreadable > 0 {
+        let found = format!(
+            "{unreadable} of its streams are told by their type alone, as module events are, and cannot be read yet"
+        );
+        lines.push(Line::fail(&check, found, "leave it out of MARKETS"));
+    }
+    lines
+}
+
+async fn handle(nodes: &Arc<Nodes>, stream: &Stream, stored: &Stored, history: &mut History) -> Line {
+    let check = format!("handle {}", stream.observer);
+    let subject = EventHandle::at(nodes, &stream.source);
+    match subject.counter().await {
+        Ok(counter) => {
+            let next = stored.next(&stream.observer);
+            history.look(stream, &subject, next, counter.next).await;
+            Line::ok(&check, format!("{} events, {next} of them executed", counter.next))
+        }
+        Err(error) => no_counter(&check, &error),
+    }
 }
 
 fn no_counter(check: &str, error: &SubjectError) -> Line {
@@ -43,47 +66,117 @@ fn no_counter(check: &str, error: &SubjectError) -> Line {
 /// Whether the contract's events have what the market file maps.
 async fn fields(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> Line {
     const REMEDY: &str = "correct the market file (MARKETS): until then such events are parked";
-    let handle = &stream.handle;
-    let declared = match follow(nodes, abi, &handle.resource, std::slice::from_ref(&handle.field)).await {
-        Ok(Leads::To(kind)) => kind,
-        Ok(Leads::Nowhere(why)) => {
-            return Line::fail(check, why, "correct handle and field of the market file (MARKETS)");
-        }
-        Ok(Leads::Unknown | Leads::Ask(_)) => {
-            return Line::warn(check, "the node does not show the module", "compare the market file with the contract");
-        }
-        Err(error) => return Line::of_node(check, &error),
+    let (events, other) = match events(check, nodes, abi, stream).await {
+        Ok(found) => found,
+        Err(line) => return line,
     };
-    let Some(event) = event_type(&declared) else {
-        let found = format!("the field {} is a {declared}, and no event handle", handle.field);
-        return Line::fail(check, found, "correct handle and field of the market file (MARKETS)");
-    };
-    let (mut missing, mut optional) = (vec![], vec![]);
     let mapped = stream.mapped();
-    for MappedField { name, path, optional: may_miss } in &mapped {
-        match follow(nodes, abi, event, path).await {
-            Ok(Leads::Nowhere(why)) => {
-                let lost = format!("{name} = {:?}: {why}", path.join("."));
-                if *may_miss { optional.push(lost) } else { missing.push(lost) }
+    let (mut wrong, mut doubtful) = (vec![], vec![]);
+    for event in &events {
+        for field in &mapped {
+            match lost(nodes, abi, event, field).await {
+                Ok(None) => {}
+                Ok(Some(lost)) if field.optional => doubtful.push(lost),
+                Ok(Some(lost)) => wrong.push(lost),
+                Err(error) => return Line::of_node(check, &error),
             }
-            Ok(Leads::To(_) | Leads::Unknown | Leads::Ask(_)) => {}
-            Err(error) => return Line::of_node(check, &error),
         }
     }
-    let event = event.rsplit("::").next().unwrap_or(event);
-    match (&missing[..], &optional[..]) {
-        ([], []) => Line::ok(check, format!("all {} are in {event}", mapped.len())),
-        ([], optional) => {
-            Line::warn(check, optional.join("; "), "take what never is there out of the market file (MARKETS)")
+    let names: Vec<_> = events.iter().map(|event| event.rsplit("::").next().unwrap_or(event)).collect();
+    match (&wrong[..], &doubtful[..]) {
+        ([], []) if other.is_some() => {
+            Line::warn(check, other.unwrap_or_default(), "correct the event in the market file (MARKETS)")
         }
-        (missing, _) => Line::fail(check, missing.join("; "), REMEDY),
+        ([], []) => Line::ok(check, format!("all {} are in {}", mapped.len(), names.join(", "))),
+        ([], doubtful) => {
+            Line::warn(check, doubtful.join("; "), "take what never is there out of the market file (MARKETS)")
+        }
+        (wrong, _) => Line::fail(check, wrong.join("; "), REMEDY),
     }
+}
+
+/// The types of the stream's events, as the contract declares them, and what is doubtful about them; otherwise the line that
+/// says what is wrong.
+async fn events(
+    check: &str,
+    nodes: &Nodes,
+    abi: &mut Abi,
+    stream: &Stream,
+) -> Result<(Vec<String>, Option<String>), Line> {
+    const REMEDY: &str = "correct handle, field and event of the market file (MARKETS)";
+    let unknown =
+        || Line::warn(check, "the node does not show the module", "compare the market file with the contract");
+    let told = |leads| match leads {
+        Ok(Leads::To(kind)) => Ok(kind),
+        Ok(Leads::Nowhere(why)) => Err(Line::fail(check, why, REMEDY)),
+        Ok(Leads::Unknown | Leads::Ask(_)) => Err(unknown()),
+        Err(error) => Err(Line::of_node(check, &error)),
+    };
+    if let Source::Handle(handle) = &stream.source {
+        let declared = told(follow(nodes, abi, &handle.resource, std::slice::from_ref(&handle.field)).await)?;
+        let Some(event) = event_type(&declared) else {
+            let found = format!("the field {} is a {declared}, and no event handle", handle.field);
+            return Err(Line::fail(check, found, REMEDY));
+        };
+        let base = event.split('<').next().unwrap_or_default();
+        // By the handle they are read all the same.
+        let is_other = !stream.events.is_empty() && stream.events.iter().all(|named| **named != *base);
+        let other = || format!("the events of {} are {event}, not {}", handle.field, stream.events.join(", "));
+        return Ok((vec![event.to_owned()], is_other.then(other)));
+    }
+    if stream.events.is_empty() {
+        let found = "the stream names no type of its events";
+        return Err(Line::warn(check, found, "name it in the market file (MARKETS): event = \"::module::Struct\""));
+    }
+    let mut events = vec![];
+    for event in &stream.events {
+        let declared = asked(nodes, abi, |abi| abi.declares(event)).await;
+        // Of several, one may be what the contract has or had.
+        match told(declared) {
+            Ok(event) => events.push(event),
+            Err(line) if stream.events.len() == 1 => return Err(line),
+            Err(_) => {}
+        }
+    }
+    if events.is_empty() {
+        let found = format!("the contract declares none of {}", stream.events.join(", "));
+        return Err(Line::fail(check, found, REMEDY));
+    }
+    Ok((events, None))
+}
+
+/// Why the field cannot be read from such events, if so: none of its paths leads to something that fits.
+async fn lost(nodes: &Nodes, abi: &mut Abi, event: &str, field: &MappedField) -> Result<Option<String>, SubjectError> {
+    let mut reasons = vec![];
+    for path in &field.paths {
+        let shown = || format!("{} = {:?}", field.name, path.join("."));
+        match follow(nodes, abi, event, path).await? {
+            Leads::Nowhere(why) => reasons.push(format!("{}: {why}", shown())),
+            Leads::To(kind) if fits(field, &kind) == Some(false) => {
+                // It is there, and would be read.
+                return Ok(Some(format!("{}: a {kind} does not fit", shown())));
+            }
+            Leads::To(kind) if some(&kind) != kind && !field.optional && field.paths.len() == 1 => {
+                return Ok(Some(format!("{}: may be absent: add a `?`, another path, or a default", shown())));
+            }
+            Leads::To(_) | Leads::Unknown | Leads::Ask(_) => return Ok(None),
+        }
+    }
+    Ok((!reasons.is_empty()).then(|| reasons.join(", ")))
 }
 
 /// Asks for each module that the path leads through, once.
 async fn follow(nodes: &Nodes, abi: &mut Abi, kind: &str, path: &[String]) -> Result<Leads, SubjectError> {
+    asked(nodes, abi, |abi| abi.follow(kind, path)).await
+}
+
+/// Asks for modules until the question needs no other.
+async fn asked(nodes: &Nodes, abi: &mut Abi, question: impl Fn(&Abi) -> Leads) -> Result<Leads, SubjectError> {
     loop {
-        let Leads::Ask(module) = abi.follow(kind, path) else { return Ok(abi.follow(kind, path)) };
+        let module = match question(abi) {
+            Leads::Ask(module) => module,
+            leads => return Ok(leads),
+        };
         let found = match nodes.module(module.0, &module.1).await {
             Ok(found) => Some(found),
             Err(SubjectError::Missing { .. }) => None,

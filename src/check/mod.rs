@@ -7,6 +7,8 @@ mod machine;
 mod market;
 mod nodes;
 
+pub use abi::fits;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,7 +106,7 @@ impl Line {
 /// Checks all of it, in the order in which a worker would stumble over it.
 pub async fn run(config: &Config) -> Vec<Line> {
     let (mut lines, stored) = database::check(config).await;
-    lines.splice(0..0, nodes::check(&config.nodes, stored.chain_id).await);
+    lines.splice(0..0, nodes::check(&config.nodes, &config.markets, stored.chain_id).await);
     match Nodes::new(config.nodes.clone()) {
         Ok(nodes) => lines.extend(market::check(&Arc::new(nodes), &config.markets, &stored).await),
         Err(error) => lines.push(Line::fail("markets", error, "correct NODE_URL and NODE_API_KEY")),

@@ -1,7 +1,8 @@
 //! Each node of `NODE_URL` by itself, and the archive.
 
 use super::Line;
-use crate::chain::{ChainId, Timestamp};
+use crate::chain::{ChainId, LOCAL_CHAIN, Timestamp};
+use crate::market::Markets;
 use crate::state::now;
 use crate::subject::{self, Ledger, Nodes};
 
@@ -9,9 +10,13 @@ use crate::subject::{self, Ledger, Nodes};
 const OLD: u64 = 60;
 
 /// A line or two for each node. `stored` is the chain of the database's rows.
-pub(super) async fn check(config: &subject::Config, stored: Option<ChainId>) -> Vec<Line> {
+pub(super) async fn check(config: &subject::Config, markets: &Markets, stored: Option<ChainId>) -> Vec<Line> {
     let mut lines = vec![];
-    let mut expected = stored.map(|chain| (chain, "the database's rows are".to_owned()));
+    let mut expected =
+        stored.map(|chain| Expected { chain, who: "the database's rows are".to_owned(), or_local: false });
+    if let (None, Some((market, chain))) = (stored, markets.chains().next()) {
+        expected = Some(Expected { chain, who: format!("the market {} is", market.name), or_local: true });
+    }
     for (url, key) in &config.nodes {
         let check = format!("node {url}");
         let alone = subject::Config { nodes: vec![(url.clone(), key.clone())], archive: None };
@@ -46,13 +51,23 @@ pub(super) async fn check(config: &subject::Config, stored: Option<ChainId>) -> 
     lines
 }
 
+/// The chain that all must be of.
+struct Expected {
+    chain: ChainId,
+    /// Whose chain it is.
+    who: String,
+    /// Whether a local network may stand for it.
+    or_local: bool,
+}
+
 /// What its ledger says; the first chain that is told is that of all the others.
-fn told(check: &str, ledger: Ledger, has_key: bool, expected: &mut Option<(ChainId, String)>) -> Line {
+fn told(check: &str, ledger: Ledger, has_key: bool, expected: &mut Option<Expected>) -> Line {
     let Some(chain) = ledger.chain_id else {
         return Line::warn(check, "does not tell its chain", "use a node that does");
     };
-    let (first, who) = expected.get_or_insert_with(|| (chain, format!("{check} is")));
-    if *first != chain {
+    let first = || Expected { chain, who: format!("{check} is"), or_local: false };
+    let Expected { chain: first, who, or_local } = expected.get_or_insert_with(first);
+    if *first != chain && !(*or_local && chain == LOCAL_CHAIN) {
         let remedy = "correct NODE_URL and NODE_ARCHIVE_URL, or give each chain a database of its own (DATABASE_URL)";
         return Line::fail(check, format!("is of chain {chain}; {who} of chain {first}"), remedy);
     }

@@ -5,6 +5,7 @@ mod collection_import;
 mod dead_letters;
 mod demo;
 mod list;
+mod market;
 mod migrate;
 mod rebuild;
 mod run;
@@ -63,6 +64,8 @@ enum Command {
     DeadLetters(dead_letters::Args),
     /// A simulation of faults, crashes and several workers, repeatable by its seed, on a database of its own; status 1 if it fails
     Selftest(selftest::Args),
+    /// Market files: a first one from a contract (init), what events become by one (test)
+    Market(market::Args),
     /// Rows for people, or for scripts with --json
     List(list::Args),
 }
@@ -145,6 +148,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
             Command::Check(args) => check::run(args, &cli.logs).await,
             Command::DeadLetters(args) => dead_letters::run(args, &cli.logs).await,
             Command::Selftest(args) => selftest::run(args, &cli.logs).await,
+            Command::Market(args) => market::run(args, &cli.logs).await,
             Command::List(args) => list::run(args, &cli.logs).await,
         }
     });

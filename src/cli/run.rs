@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, Outcome, cannot_connect, ending_in_time, log_to_stdout, until_signal};
 use crate::api;
 use crate::backoff::Backoff;
+use crate::chain::LOCAL_CHAIN;
 use crate::config::{Database, Logs, Node, Worker};
 use crate::market::Markets;
 use crate::observer::{self, Board, Stopped};
@@ -62,10 +63,26 @@ pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
     Ok(Prepared {
         url,
         nodes: Arc::new(Nodes::new(args.node.nodes()?).map_err(Failure::Setting)?),
-        markets: args.worker.markets()?,
+        markets: readable(args.worker.markets()?)?,
         config,
         api: args.worker.api()?,
     })
+}
+
+/// Refuses markets whose events nobody can read yet.
+fn readable(markets: Arc<Markets>) -> Result<Arc<Markets>, Failure> {
+    for market in markets.iter() {
+        let streams: Vec<_> = market.of_module_events().map(|stream| stream.name()).collect();
+        if !streams.is_empty() {
+            return Err(Failure::Setting(format!(
+                "MARKETS: {} has events that are told by their type alone ({}), as module events are: these cannot be read yet; leave it \
+                 out; `event-worker market test` shows what its events mean",
+                market.name,
+                streams.join(", ")
+            )));
+        }
+    }
+    Ok(markets)
 }
 
 /// Runs the worker until `cancel`, or until it is caught up if so asked.
@@ -79,6 +96,11 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
     };
     let store = store.map_err(|error| cannot_connect(&url, &error))?;
     tracing::info!("database {url}; {} observers of {}", markets.streams().count(), names(&markets));
+    for market in markets.iter() {
+        if let Some(why) = &market.unverified {
+            tracing::warn!("market {} is not verified; not known: {why}", market.name);
+        }
+    }
     let ready = async || {
         let applied = store.migrate_up().await?;
         if applied > 0 {
@@ -91,16 +113,25 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         None => return Ok(()),
     }
     match patiently(&cancel, || store.chain_id()).await {
-        Some(Ok(None)) => {}
-        Some(Ok(Some(chain))) => nodes.expect_chain(chain),
+        Some(Ok(None)) => {
+            if let Some((_, chain)) = markets.chains().next() {
+                nodes.expect_chain_of_market(chain);
+            }
+        }
+        Some(Ok(Some(chain))) => {
+            if let Some((market, other)) = markets.chains().find(|(_, other)| ![*other, LOCAL_CHAIN].contains(&chain)) {
+                return Err(Failure::Setting(format!(
+                    "MARKETS: {} is on chain {other}, the database's rows are of chain {chain}: give it a database of its own (DATABASE_URL)",
+                    market.name
+                )));
+            }
+            nodes.expect_chain(chain);
+        }
         Some(Err(error)) => return Err(error.into()),
         None => return Ok(()),
     }
     let handles = EventHandles::new(nodes);
-    let subject = |stream: &crate::market::Stream| {
-        let handle = &stream.handle;
-        handles.handle(handle.account, &handle.resource, &handle.field)
-    };
+    let subject = |stream: &crate::market::Stream| handles.at(&stream.source);
     let stopped = observer::run(config, store.clone(), Arc::clone(&markets), subject, board, cancel).await?;
     store.close().await?;
     match &stopped[..] {

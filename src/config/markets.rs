@@ -19,26 +19,38 @@ pub struct Markets {
 impl Markets {
     /// The markets, each read from its file.
     pub fn markets(&self) -> Result<Arc<market::Markets>> {
-        let wrong = |value: &str, remedy: String| SettingError { setting: "MARKETS", value: value.to_owned(), remedy };
-        let mut markets = vec![];
-        for text in list(set_or(&self.markets, default::MARKETS)) {
-            let market = if Path::new(text).extension().is_some_and(|extension| extension == "toml") {
-                let file = std::fs::read_to_string(text)
-                    .map_err(|error| wrong(text, format!("the file cannot be read: {error}")))?;
-                Market::parse(text, &file, None)
-            } else {
-                let (name, address) =
-                    text.split_once('@').map_or((text, None), |(name, address)| (name, Some(address)));
-                let address = address.map(str::parse).transpose().map_err(|error| wrong(text, format!("{error}")))?;
-                Market::built_in(name, address)
-            };
-            markets.push(market.map_err(|error| wrong(text, error.to_string()))?);
-        }
+        let wrong = |remedy: String| SettingError { setting: SETTING, value: self.markets.clone(), remedy };
+        let texts = list(set_or(&self.markets, default::MARKETS));
+        let markets = texts.into_iter().map(|text| market(SETTING, text)).collect::<Result<Vec<_>>>()?;
         if markets.is_empty() {
-            return Err(wrong(&self.markets, "names no market; `imart` is built in".to_owned()));
+            return Err(wrong(format!("names no market; built in: {}", market::names().join(", "))));
         }
         let markets = market::Markets::new(markets)
-            .map_err(|twice| wrong(&self.markets, format!("market {twice} is there twice: each name only once")))?;
+            .map_err(|twice| wrong(format!("market {twice} is there twice: each name only once")))?;
+        let mut chains = markets.chains();
+        let first = chains.next();
+        let other = first.and_then(|(_, chain)| chains.find(|(_, other)| *other != chain));
+        if let (Some((one, chain)), Some((two, other))) = (first, other) {
+            let (one, two) = (&one.name, &two.name);
+            return Err(wrong(format!(
+                "{one} is on chain {chain}, {two} on chain {other}: each chain needs a worker and a database of its own"
+            )));
+        }
+        drop(chains);
         Ok(Arc::new(markets))
     }
+}
+
+const SETTING: &str = "MARKETS";
+
+/// The market that `text` names: a file ending in `.toml`, or a built-in one, at another deployment behind an `@`.
+pub fn market(setting: &'static str, text: &str) -> Result<Market> {
+    let wrong = |remedy: String| SettingError { setting, value: text.to_owned(), remedy };
+    if Path::new(text).extension().is_some_and(|extension| extension == "toml") {
+        let file = std::fs::read_to_string(text).map_err(|error| wrong(format!("the file cannot be read: {error}")))?;
+        return Market::parse(text, &file, None).map_err(|error| wrong(error.to_string()));
+    }
+    let (name, address) = text.split_once('@').map_or((text, None), |(name, address)| (name, Some(address)));
+    let address = address.map(str::parse).transpose().map_err(|error| wrong(format!("{error}")))?;
+    Market::built_in(name, address).map_err(|error| wrong(error.to_string()))
 }

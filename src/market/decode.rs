@@ -1,14 +1,17 @@
 //! From a raw event to a [`MarketEvent`], by the paths that the market file names.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::file::{KeyPart, Path, Stream};
+use super::field::Field;
+use super::file::{KeyPart, Stream};
 use super::fold::Entry;
 use super::json::{Object, Parsed};
-use super::value;
+use super::rule::{Absent, Form, Path, Rule};
 use super::{Item, Key, MarketEvent, Standard};
+use super::{generics, value};
 use crate::chain::{Address, Amount, RawEvent, Timestamp};
 
 /// Why an event could not be decoded: the field's path and what is wrong with it. The event is parked, never lost.
@@ -35,38 +38,33 @@ impl Stream {
 
     /// What `raw` means in standard terms. Never panics, whatever the data.
     pub fn decode(&self, raw: &RawEvent) -> Result<MarketEvent, Refusal> {
-        let event = Event { data: Object::parse(&raw.data).map_err(|reason| refusal("data", reason))? };
-        let fields = &self.fields;
-        let (item, standard) = event.item(self)?;
-        let price = event.read(fields.price.as_ref(), value::amount)?;
-        let quantity = event.read(fields.quantity.as_ref(), value::count)?;
-        let time = event.read(fields.time.as_ref(), value::count)?.map(|time| self.units.time.micros(time));
+        let data = Object::parse(&raw.data).map_err(|reason| refusal("data", reason))?;
+        let event = Event { stream: self, data, event_type: &raw.event_type, inner: RefCell::default() };
+        let (item, standard) = event.item()?;
+        let quantity = event.read(Field::Quantity, value::count)?;
+        let (price, total) = event.money(quantity)?;
+        let time = event.read(Field::Time, value::count)?.map(|time| self.units.time.micros(time));
         let decoded = MarketEvent {
             kind: self.kind,
             key: None,
-            seller: event.read(fields.seller.as_ref(), value::address)?,
-            buyer: event.read(fields.buyer.as_ref(), value::address)?,
-            offerer: event.read(fields.offerer.as_ref(), value::address)?,
-            total: match event.read(fields.total.as_ref(), value::amount)? {
-                None => total(price, quantity)?,
-                told => told,
-            },
-            royalty: event.read(fields.royalty.as_ref(), value::amount)?,
-            fee: event.read(fields.fee.as_ref(), value::amount)?,
-            currency: event.read(fields.currency.as_ref(), value::coin_type)?,
-            ends: event.read(fields.ends.as_ref(), value::boolean)?,
+            seller: event.read(Field::Seller, value::address)?,
+            buyer: event.read(Field::Buyer, value::address)?,
+            offerer: event.read(Field::Offerer, value::address)?,
+            royalty: event.read(Field::Royalty, value::amount)?,
+            fee: event.read(Field::Fee, value::amount)?,
+            currency: event.currency()?,
+            ends: event.read(Field::Ends, value::boolean)?,
             time: time.map_or(raw.block_time, Timestamp::from_micros),
             expires_at: event
-                .read(fields.expires_in.as_ref(), value::count)?
-                .zip(time)
-                .and_then(|(after, time)| Timestamp::from_micros(time + self.units.expires_in.micros(after))),
-            description: event.read(fields.description.as_ref(), value::text)?,
-            uri: event.read(fields.uri.as_ref(), value::text)?,
-            maximum: event.read(fields.maximum.as_ref(), value::count)?,
+                .expiry(time.or_else(|| raw.block_time.map(|time| time.micros().unsigned_abs().into())))?,
+            description: event.text(Field::Description)?,
+            uri: event.text(Field::Uri)?,
+            maximum: event.read(Field::Maximum, value::count)?,
             item,
             standard,
             price,
             quantity,
+            total,
         };
         let key = self.key(&event, &decoded)?;
         Ok(MarketEvent { key, ..decoded })
@@ -77,12 +75,15 @@ impl Stream {
         let mut text = String::new();
         for part in &self.key {
             let told = match part {
-                KeyPart::Id => event.read(self.fields.id.as_ref(), value::id)?,
+                KeyPart::Id => event.id()?,
                 KeyPart::Token => address(decoded.item.token_id),
                 KeyPart::Collection => address(decoded.item.collection_id),
                 KeyPart::PropertyVersion => Some(decoded.item.property_version.to_string()),
+                KeyPart::Creator => address(decoded.item.creator),
                 KeyPart::Seller => address(decoded.seller),
                 KeyPart::Offerer => address(decoded.offerer),
+                KeyPart::Price => decoded.price.map(|price| price.to_string()),
+                KeyPart::Currency => decoded.currency.as_deref().map(str::to_owned),
             };
             let told = told.ok_or_else(|| refusal("data", format!("tells no {}, a part of the key", part.name())))?;
             if !text.is_empty() {
@@ -94,41 +95,142 @@ impl Stream {
     }
 }
 
+/// An event's data, to be read by its stream's rules.
 struct Event<'a> {
+    stream: &'a Stream,
     data: Object<'a>,
+    event_type: &'a str,
+    /// The struct in it that was looked into last, by its name: the next path mostly leads into the same one.
+    inner: RefCell<(&'a str, Object<'a>)>,
 }
 
 impl<'a> Event<'a> {
-    /// The value at `path` as `parse` reads it; `None` where the stream has no such field, or where it may be absent and is.
-    fn read<T>(&self, path: Option<&Path>, parse: fn(&'a RawValue) -> Parsed<T>) -> Result<Option<T>, Refusal> {
-        let Some(path) = path else { return Ok(None) };
-        let refused = |reason| refusal(&path.to_string(), reason);
-        match self.data.at(&path.names).map_err(refused)?.filter(|value| value.get() != "null") {
-            Some(value) => parse(value).map(Some).map_err(refused),
-            None if path.optional => Ok(None),
-            None => Err(refused("is missing".to_owned())),
+    /// The field as `parse` reads it; `None` where the stream has no such field, or where it may be absent and is.
+    fn read<T>(&self, field: Field, parse: impl Fn(&'a RawValue) -> Parsed<T>) -> Result<Option<T>, Refusal> {
+        let (paths, absent) = match self.stream.rules.get(field) {
+            None => return Ok(None),
+            Some(Rule::At { paths, absent, .. }) => (paths, absent),
+            Some(Rule::Constant(constant)) => {
+                return parse(&constant.json).map(Some).map_err(|reason| refusal(field.name(), reason));
+            }
+            Some(Rule::TypeArgument(_)) => return Ok(None),
+        };
+        for path in paths {
+            let refused = |reason| refusal(&path.to_string(), reason);
+            if let Some(value) = self.at(path).map_err(refused)? {
+                return parse(value).map(Some).map_err(refused);
+            }
+        }
+        match absent {
+            Absent::Untold => Ok(None),
+            Absent::Default(default) => parse(&default.json).map(Some).map_err(|reason| refusal(field.name(), reason)),
+            Absent::Refused => {
+                let paths: Vec<_> = paths.iter().map(ToString::to_string).collect();
+                Err(refusal(&paths.join(" or "), "is missing".to_owned()))
+            }
         }
     }
 
-    fn item(&self, stream: &Stream) -> Result<(Item, Standard), Refusal> {
-        let fields = &stream.fields;
-        let token = self.read(fields.token.as_ref(), value::token)?;
+    /// The value at the end of a path, if one is told there.
+    fn at(&self, Path(names): &'a Path) -> Parsed<Option<&'a RawValue>> {
+        let [first, rest @ ..] = &names[..] else { return Ok(None) };
+        if rest.is_empty() {
+            return self.data.at(names);
+        }
+        let mut inner = self.inner.borrow_mut();
+        if inner.0 != first {
+            let value = self.data.at(std::slice::from_ref(first))?;
+            let parsed = value.map(|value| Object::parse(value.get())).transpose()?;
+            *inner = (first, parsed.unwrap_or_default());
+        }
+        inner.1.at(rest)
+    }
+
+    fn form(&self, field: Field) -> Form {
+        match self.stream.rules.get(field) {
+            Some(Rule::At { form, .. }) => *form,
+            Some(Rule::Constant(_) | Rule::TypeArgument(_)) | None => Form::Plain,
+        }
+    }
+
+    /// A text as the chain has it.
+    fn raw_text(&self, field: Field) -> Result<Option<std::borrow::Cow<'a, str>>, Refusal> {
+        match self.form(field) {
+            Form::Hex => self.read(field, |value| value::hex_text(value).map(Into::into)),
+            Form::Plain | Form::Text => self.read(field, value::raw_text),
+        }
+    }
+
+    /// A text as every database can store it.
+    fn text(&self, field: Field) -> Result<Option<Arc<str>>, Refusal> {
+        Ok(self.raw_text(field)?.map(|text| value::storable(&text).into()))
+    }
+
+    fn id(&self) -> Result<Option<String>, Refusal> {
+        match self.form(Field::Id) {
+            Form::Text => self.read(Field::Id, value::text_id),
+            Form::Plain | Form::Hex => self.read(Field::Id, value::id),
+        }
+    }
+
+    /// Per unit, and in all.
+    fn money(&self, quantity: Option<Amount>) -> Result<(Option<Amount>, Option<Amount>), Refusal> {
+        let told = self.read(Field::Price, value::amount)?;
+        let all = self.read(Field::Total, value::amount)?;
+        if self.stream.for_all {
+            let copies = quantity.unwrap_or(Amount(1)).0;
+            let price = told.and_then(|told| told.0.checked_div(copies)).map(Amount);
+            return Ok((price, all.or(told)));
+        }
+        Ok((told, if all.is_some() { all } else { total(told, quantity)? }))
+    }
+
+    fn currency(&self) -> Result<Option<Arc<str>>, Refusal> {
+        match self.stream.rules.get(Field::Currency) {
+            Some(Rule::Constant(constant)) => Ok(Some(Arc::clone(&constant.coin))),
+            Some(Rule::TypeArgument(at)) => match generics::argument(self.event_type, *at) {
+                Some(coin) => Ok(Some(value::storable(coin).into())),
+                None => Err(refusal("type", format!("{} has no type argument {at}", self.event_type))),
+            },
+            Some(Rule::At { .. }) | None => self.read(Field::Currency, value::coin_type),
+        }
+    }
+
+    /// When an offer ends, by itself or from `time` on.
+    fn expiry(&self, time: Option<u128>) -> Result<Option<Timestamp>, Refusal> {
+        let units = &self.stream.units;
+        if let Some(at) = self.read(Field::ExpiresAt, value::count)? {
+            return Ok(Timestamp::from_micros(units.expires_at.micros(at)));
+        }
+        let after = self.read(Field::ExpiresIn, value::count)?;
+        let ends = after.zip(time).and_then(|(after, time)| time.checked_add(units.expires_in.micros(after)));
+        Ok(ends.and_then(Timestamp::from_micros))
+    }
+
+    fn item(&self) -> Result<(Item, Standard), Refusal> {
+        let token = self.read(Field::Token, value::token)?;
         let (mut item, mut standard) = token.unwrap_or((Item::default(), Standard::V1));
-        if let Some(collection) = self.read(fields.collection.as_ref(), value::address)? {
+        if let Some(collection) = self.read(Field::Collection, value::address)? {
             item.collection_id = Some(collection);
             standard = Standard::V2;
         }
-        let creator = self.read(fields.creator.as_ref(), value::address)?;
-        match (creator, self.read(fields.collection_name.as_ref(), value::raw_text)?) {
-            (Some(creator), Some(name)) if item.collection_id.is_none() => {
-                return Ok((value::v1_collection(creator, &name), Standard::V1));
-            }
-            (creator, name) => {
-                item.creator = item.creator.or(creator);
-                item.collection_name = item.collection_name.or(name.map(|name| value::storable(&name).into()));
-            }
+        let creator = self.read(Field::Creator, value::address)?;
+        let collection_name = self.raw_text(Field::CollectionName)?;
+        let token_name = self.raw_text(Field::TokenName)?;
+        let property_version = self.read(Field::PropertyVersion, value::property_version)?;
+        // Objects have addresses of their own, what is of v1 only names.
+        if let (Some(creator), Some(collection), None, None) =
+            (creator, &collection_name, item.token_id, item.collection_id)
+        {
+            (item, standard) = (value::v1_item(creator, collection, token_name.as_deref()), Standard::V1);
         }
-        item.token_name = item.token_name.or(self.read(fields.token_name.as_ref(), value::text)?);
+        if standard == Standard::V1 && item.property_version == 0 {
+            item.property_version = property_version.unwrap_or_default();
+        }
+        let storable = |name: std::borrow::Cow<str>| value::storable(&name).into();
+        item.creator = item.creator.or(creator);
+        item.collection_name = item.collection_name.or(collection_name.map(storable));
+        item.token_name = item.token_name.or(token_name.map(storable));
         Ok((item, standard))
     }
 }
@@ -156,8 +258,8 @@ mod tests {
     const MARKET: &str = r#"
 name = "toy"
 address = "0x1"
-listing_key = ["id", "token"]
-streams = [{ name = "list", kind = "place_listing", handle = "::m::S", field = "a", fields = { id = "id", token = "deep.token", seller = "by", price = "price", currency = "coin?", ends = "ends?" } }]
+token_offer_key = ["id", "token"]
+streams = [{ name = "accept", kind = "fill_token_offer", handle = "::m::S", field = "a", fields = { id = "id", token = "deep.token", offerer = "by", price = "price", currency = "coin?", ends = "ends?" } }]
 "#;
 
     fn decode(data: &str) -> Result<MarketEvent, String> {
@@ -190,7 +292,7 @@ streams = [{ name = "list", kind = "place_listing", handle = "::m::S", field = "
         let told = told.unwrap();
         let address = |digits: &str| Some(format!("0x{digits:0>64}").parse().unwrap());
         assert_eq!((told.price, told.ends), (Some(Amount(u128::MAX)), Some(true)));
-        assert_eq!((told.item.token_id, told.seller), (address("a"), address("b")));
+        assert_eq!((told.item.token_id, told.offerer), (address("a"), address("b")));
         assert_eq!(told.currency, Some(format!("0x1::m::S<0x{:0>64}::a::B>", "2a12").into()));
         assert_eq!(*told.key.unwrap().text, format!("7/0x{:0>64}", "a"));
     }

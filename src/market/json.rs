@@ -56,13 +56,29 @@ impl<'a> Object<'a> {
         self.0.iter().rev().find(|(other, _)| other == name).map(|(_, value)| *value)
     }
 
-    /// The value at the end of a path of names.
+    /// The value at the end of a path of names, if one is told there: neither null nor an empty `Option`.
     pub fn at(&self, names: &[String]) -> Parsed<Option<&'a RawValue>> {
         let Some((name, rest)) = names.split_first() else { return Ok(None) };
-        match self.get(name) {
-            Some(value) if !rest.is_empty() => Self::parse(value.get())?.at(rest),
-            found => Ok(found),
-        }
+        let Some(value) = self.get(name).map(told).transpose()?.flatten() else { return Ok(None) };
+        if rest.is_empty() { Ok(Some(value)) } else { Self::parse(value.get())?.at(rest) }
+    }
+}
+
+/// What is in an `Option`, whose JSON is `{"vec": []}` or `{"vec": [value]}`; any other value but null as it is.
+fn told(value: &RawValue) -> Parsed<Option<&RawValue>> {
+    let text = value.get();
+    if !text.strip_prefix('{').is_some_and(|inside| inside.trim_start().starts_with("\"vec\"")) {
+        return Ok(Some(value).filter(|_| text != "null"));
+    }
+    // A struct may have such a field, too.
+    let Object(fields) = parsed(text)?;
+    match &fields[..] {
+        [(_, values)] if values.get().starts_with('[') => match parsed::<Vec<&RawValue>>(values.get())?[..] {
+            [] => Ok(None),
+            [value] => Ok(Some(value)),
+            _ => Err("expected an Option, found a list of more than one".to_owned()),
+        },
+        _ => Ok(Some(value)),
     }
 }
 
@@ -128,6 +144,19 @@ mod tests {
     fn of_equal_names_the_last_one_counts() {
         assert_eq!(at(r#"{"a": 1, "b": 2, "a": {"b": 3}, "\u0061": {"b": 4, "b": 5}}"#, "a.b"), Some("5"));
         assert_eq!(at(r#"{"a": {"b": 1}, "a": null}"#, "a.b"), None);
+        assert_eq!(at(r#"{"a": null}"#, "a"), None);
+    }
+
+    #[test]
+    fn options_are_looked_into() {
+        let json = r#"{"some": {"vec": ["7"]}, "none": {"vec":[]}, "far": { "vec": [{"inner": {"vec": ["0x1"]}}]},
+            "struct": {"vec": [1], "n": 2}, "word": {"vec": "x"}}"#;
+        assert_eq!(at(json, "some"), Some("\"7\""));
+        assert_eq!((at(json, "none"), at(json, "none.inner")), (None, None));
+        assert_eq!(at(json, "far.inner"), Some("\"0x1\""));
+        assert_eq!((at(json, "struct.n"), at(json, "word.vec")), (Some("2"), Some("\"x\"")));
+        let two = Object::parse(r#"{"a": {"vec": [1, 2]}}"#).unwrap();
+        assert_eq!(two.at(&names("a")).unwrap_err(), "expected an Option, found a list of more than one");
     }
 
     #[test]

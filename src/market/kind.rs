@@ -17,6 +17,7 @@ pub enum Kind {
     FillCollectionOffer,
     CreateCollection,
     CreateToken,
+    PlaceBid,
 }
 
 /// What an event does to the listing or offer that it names.
@@ -35,9 +36,33 @@ pub enum Subject {
     CollectionOffer(Step),
     Collection,
     Token,
+    /// An auction, which is a listing; the bid changes nothing of it.
+    Bid,
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::PlaceListing,
+        Self::CancelListing,
+        Self::FillListing,
+        Self::PlaceTokenOffer,
+        Self::CancelTokenOffer,
+        Self::FillTokenOffer,
+        Self::PlaceCollectionOffer,
+        Self::CancelCollectionOffer,
+        Self::FillCollectionOffer,
+        Self::CreateCollection,
+        Self::CreateToken,
+        Self::PlaceBid,
+    ];
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Its name in files and tables.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -53,6 +78,7 @@ impl Kind {
             Self::FillCollectionOffer => "fill_collection_offer",
             Self::CreateCollection => "create_collection",
             Self::CreateToken => "create_token",
+            Self::PlaceBid => "place_bid",
         }
     }
 
@@ -71,6 +97,7 @@ impl Kind {
             Self::FillCollectionOffer => Subject::CollectionOffer(Step::Fill),
             Self::CreateCollection => Subject::Collection,
             Self::CreateToken => Subject::Token,
+            Self::PlaceBid => Subject::Bid,
         }
     }
 
@@ -86,7 +113,7 @@ impl Kind {
             Subject::Listing(Step::Cancel)
             | Subject::TokenOffer(Step::Cancel)
             | Subject::CollectionOffer(Step::Cancel) => 2,
-            Subject::Listing(Step::Fill) => 3,
+            Subject::Listing(Step::Fill) | Subject::Bid => 3,
             Subject::TokenOffer(Step::Fill) | Subject::CollectionOffer(Step::Fill) => 4,
         }
     }
@@ -96,7 +123,7 @@ impl Kind {
     pub fn step(self) -> Option<Step> {
         match self.subject() {
             Subject::Listing(step) | Subject::TokenOffer(step) | Subject::CollectionOffer(step) => Some(step),
-            Subject::Collection | Subject::Token => None,
+            Subject::Collection | Subject::Token | Subject::Bid => None,
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Market, Stream};
+use super::{Market, Stream, generics};
+use crate::chain::{ChainId, RawEvent, Source};
 
 /// The configured markets.
 #[derive(Debug, Clone)]
@@ -36,8 +37,50 @@ impl Markets {
         self.markets.iter()
     }
 
+    /// The chain that they are on, as far as their files say: the market that says so, and the chain.
+    pub fn chains(&self) -> impl Iterator<Item = (&Market, ChainId)> {
+        self.markets.iter().filter_map(|market| market.chain.map(|chain| (market, chain)))
+    }
+
     /// All streams, in the order of the markets' files.
     pub fn streams(&self) -> impl Iterator<Item = &Arc<Stream>> {
         self.markets.iter().flat_map(|market| &market.streams)
+    }
+}
+
+impl Market {
+    /// The stream that an event is of, as far as its type and its handle's number tell.
+    #[must_use]
+    pub fn stream_of(&self, event: &RawEvent) -> Option<&Arc<Stream>> {
+        self.streams.iter().find(|stream| stream.has(event))
+    }
+
+    /// The streams that are read by no handle.
+    pub fn of_module_events(&self) -> impl Iterator<Item = &Arc<Stream>> {
+        self.streams.iter().filter(|stream| stream.source == Source::ModuleEvent)
+    }
+}
+
+impl Stream {
+    /// The half of the observer's name that is its own.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.observer.split_once(':').map_or(&self.observer, |(_, name)| name)
+    }
+
+    /// Whether the event is one of this stream: by the number of its handle, or by its type; of a handle that is known, only
+    /// where the guid does not say that it is somebody else's.
+    #[must_use]
+    pub fn has(&self, event: &RawEvent) -> bool {
+        let is_of_type = || self.events.iter().any(|kind| **kind == *generics::base(&event.event_type));
+        let nobody = Source::ModuleEvent.account();
+        match &self.source {
+            Source::Handle(handle) => [handle.account, nobody].contains(&event.account_address) && is_of_type(),
+            Source::CreationNumber { account, number } => {
+                (event.account_address, event.creation_number) == (*account, *number)
+                    || (event.account_address == nobody && is_of_type())
+            }
+            Source::ModuleEvent => is_of_type(),
+        }
     }
 }

@@ -78,44 +78,69 @@ pub fn coin_type(value: &RawValue) -> Parsed<Arc<str>> {
     Ok(storable(&coin).into())
 }
 
-/// A number that a contract gives its listings or offers, in decimal.
+/// What a contract tells its listings or offers apart by: a number in decimal, an address padded, the two parts of a
+/// `0x1::guid::ID` joined by `/`.
 pub fn id(value: &RawValue) -> Parsed<String> {
-    count(value).map(|number| number.to_string())
+    match Json::of(value)? {
+        Json::Text(text) if text.starts_with("0x") => address(value).map(|address| address.to_string()),
+        Json::Object(fields) => match (fields.get("addr"), fields.get("creation_num")) {
+            (Some(account), Some(number)) => {
+                let account = address(account).map_err(|error| format!("addr: {error}"))?;
+                let number = count(number).map_err(|error| format!("creation_num: {error}"))?;
+                Ok(format!("{account}/{number}"))
+            }
+            _ => address(value).map(|address| address.to_string()),
+        },
+        _ => count(value).map(|number| number.to_string()),
+    }
 }
 
-/// A token: `0x3::token::TokenId`, or the address of a token object.
+/// An id that is any text. As a part of a key it has no `/` of its own.
+pub fn text_id(value: &RawValue) -> Parsed<String> {
+    raw_text(value).map(|text| storable(&text).replace('%', "%25").replace('/', "%2F"))
+}
+
+/// A token: `0x3::token::TokenId` or `TokenDataId`, or the address of a token object.
 pub fn token(value: &RawValue) -> Parsed<(Item, Standard)> {
     let fields = Object::parse(value.get())?;
     let Some(data) = fields.get("token_data_id") else {
+        if fields.get("creator").is_some() {
+            return Ok((data_id(&fields)?, Standard::V1));
+        }
         let address = address(value).map_err(|_| format!("expected a TokenId or an object, found {}", shown(value)))?;
         return Ok((Item { token_id: Some(address), ..Item::default() }, Standard::V2));
     };
-    let data = Object::parse(data.get())?;
-    let part = |name: &str| data.get(name).ok_or_else(|| format!("token_data_id.{name} is missing"));
-    let at = |name: &'static str| move |error: String| format!("token_data_id.{name}: {error}");
+    let item = data_id(&Object::parse(data.get())?).map_err(|error| format!("token_data_id.{error}"))?;
+    let version = fields.get("property_version").ok_or("property_version is missing")?;
+    let property_version = property_version(version).map_err(|error| format!("property_version: {error}"))?;
+    Ok((Item { property_version, ..item }, Standard::V1))
+}
+
+fn data_id(fields: &Object) -> Parsed<Item> {
+    let part = |name: &str| fields.get(name).ok_or_else(|| format!("{name} is missing"));
+    let at = |name: &'static str| move |error: String| format!("{name}: {error}");
     let creator = address(part("creator")?).map_err(at("creator"))?;
     let collection = raw_text(part("collection")?).map_err(at("collection"))?;
     let name = raw_text(part("name")?).map_err(at("name"))?;
-    let version = fields.get("property_version").ok_or("property_version is missing")?;
-    let (collection_id, token_id) = v1_ids(&creator, &collection, &name);
-    let item = Item {
-        collection_id: Some(collection_id),
-        collection_name: Some(storable(&collection).into()),
-        creator: Some(creator),
-        token_id: Some(token_id),
-        token_name: Some(storable(&name).into()),
-        property_version: property_version(version).map_err(|error| format!("property_version: {error}"))?,
-    };
-    Ok((item, Standard::V1))
+    Ok(v1_item(creator, &collection, Some(&name)))
 }
 
-/// The v1 collection of that creator and name.
-pub fn v1_collection(creator: Address, name: &str) -> Item {
+/// The v1 collection of that creator and name, or the token of it.
+pub fn v1_item(creator: Address, collection: &str, token: Option<&str>) -> Item {
+    let (collection_id, token_id) = match token {
+        Some(token) => {
+            let (collection_id, token_id) = v1_ids(&creator, collection, token);
+            (collection_id, Some(token_id))
+        }
+        None => (v1_collection_id(&creator, collection), None),
+    };
     Item {
-        collection_id: Some(v1_collection_id(&creator, name)),
-        collection_name: Some(storable(name).into()),
+        collection_id: Some(collection_id),
+        collection_name: Some(storable(collection).into()),
         creator: Some(creator),
-        ..Item::default()
+        token_id,
+        token_name: token.map(|name| storable(name).into()),
+        property_version: 0,
     }
 }
 
@@ -133,7 +158,8 @@ pub fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
-fn hex_text(value: &RawValue) -> Parsed<String> {
+/// A text given as hex bytes.
+pub fn hex_text(value: &RawValue) -> Parsed<String> {
     let text = raw_text(value)?;
     let bytes = hex::decode(text.strip_prefix("0x").unwrap_or(&text));
     bytes

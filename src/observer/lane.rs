@@ -205,7 +205,7 @@ mod tests {
                 event_index: None,
                 seq_no: SeqNo::new(seq_no).unwrap(),
                 event_type: Arc::default(),
-                account_address: stream.handle.account,
+                account_address: stream.source.account(),
                 creation_number: 1,
                 data: "x".repeat(10_000),
                 block_time: None,

@@ -114,7 +114,7 @@ impl Chain {
 
     /// The events of a stream, in their order.
     pub fn events(&self, stream: &Stream) -> &[Emitted] {
-        self.streams.get(&*stream.handle.field).map_or(&[], Vec::as_slice)
+        stream.source.field().and_then(|field| self.streams.get(field)).map_or(&[], Vec::as_slice)
     }
 
     /// The version that a node knows: of a lagging one, that of some event before.
@@ -209,7 +209,7 @@ pub fn raw(stream: &Stream, event: &Emitted) -> RawEvent {
         event_index: None,
         seq_no: SeqNo::new(event.seq_no).unwrap_or_default(),
         event_type: canonical_type(&event.event_type).into(),
-        account_address: stream.handle.account,
+        account_address: stream.source.account(),
         creation_number: creation_number(stream),
         data: event.data.clone(),
         block_time: None,

@@ -60,7 +60,7 @@ pub(super) fn dead_letter(observer: &str, raw: &RawEvent, why: &Refusal, now: Ti
 #[must_use]
 pub fn activity(entry: &Entry) -> activities::Model {
     let event = &entry.event;
-    let (order_id, offer_id) = (entry.order_id(), entry.offer_id());
+    let (order_id, offer_id) = (entry.order_id().or_else(|| entry.auction_id()), entry.offer_id());
     let (from, to) = parties(entry);
     let item = &event.item;
     activities::Model {
@@ -96,9 +96,11 @@ fn parties(entry: &Entry) -> (Option<Address>, Option<Address>) {
     match event.kind {
         Kind::PlaceListing | Kind::CancelListing => (event.seller, None),
         Kind::FillListing => (event.seller, event.buyer),
-        Kind::PlaceTokenOffer | Kind::CancelTokenOffer | Kind::PlaceCollectionOffer | Kind::CancelCollectionOffer => {
-            (event.offerer, None)
-        }
+        Kind::PlaceTokenOffer
+        | Kind::CancelTokenOffer
+        | Kind::PlaceCollectionOffer
+        | Kind::CancelCollectionOffer
+        | Kind::PlaceBid => (event.offerer, None),
         Kind::FillTokenOffer | Kind::FillCollectionOffer => (event.seller, event.offerer),
         Kind::CreateCollection | Kind::CreateToken => (event.item.creator, None),
     }

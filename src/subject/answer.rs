@@ -119,16 +119,11 @@ impl Answer {
     pub fn handles(&self) -> Result<HashMap<String, Handle>, String> {
         #[derive(Deserialize)]
         struct Resource {
-            data: HashMap<String, serde_json::Value>,
+            data: serde_json::Value,
         }
         let resource: Resource =
             serde_json::from_slice(&self.body).map_err(|error| format!("answered no resource: {error}"))?;
-        let number = |value: &serde_json::Value, at: &str| value.pointer(at)?.as_str()?.parse::<u64>().ok();
-        let handle = |(field, value): (String, serde_json::Value)| {
-            let next = number(&value, "/counter").and_then(SeqNo::new)?;
-            Some((field, Handle { next, creation_number: number(&value, "/guid/id/creation_num") }))
-        };
-        Ok(resource.data.into_iter().filter_map(handle).collect())
+        Ok(handles(&resource.data))
     }
 
     /// The body as JSON.
@@ -166,6 +161,23 @@ impl Answer {
     fn excerpt(&self) -> String {
         shortened(&String::from_utf8_lossy(&self.body))
     }
+}
+
+/// The event handles in a resource's data, by their fields; of one that lies deeper, the names on the way joined by dots.
+pub(super) fn handles(data: &serde_json::Value) -> HashMap<String, Handle> {
+    let number = |value: &serde_json::Value, at: &str| value.pointer(at)?.as_str()?.parse::<u64>().ok();
+    let mut found = HashMap::new();
+    let mut left: Vec<(String, &serde_json::Value)> = vec![(String::new(), data)];
+    while let Some((name, value)) = left.pop() {
+        if let (false, Some(next)) = (name.is_empty(), number(value, "/counter").and_then(SeqNo::new)) {
+            found.insert(name, Handle { next, creation_number: number(value, "/guid/id/creation_num") });
+            continue;
+        }
+        let fields = value.as_object().into_iter().flatten();
+        let inner = |field: &str| if name.is_empty() { field.to_owned() } else { format!("{name}.{field}") };
+        left.extend(fields.map(|(field, value)| (inner(field), value)));
+    }
+    found
 }
 
 /// The events of a page as a node answers it. Fails with what the node did, if the body is no such page.
@@ -233,6 +245,58 @@ impl EventJson<'_> {
             block_time: None,
         })
     }
+}
+
+/// An event out of a file: as a node answers it, or as a transaction has it, with what may stand beside. Numbers may be
+/// texts or numbers; without a guid it is a module event, and without a sequence number the first.
+pub fn event_of_line(line: &str) -> Result<RawEvent, String> {
+    let event: LineJson = serde_json::from_str(line).map_err(|error| format!("is no event: {error}"))?;
+    let number = |name: &str, value: &RawValue| {
+        let text = value.get().trim_matches('"');
+        let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+        number.ok_or_else(|| format!("{name} is {}, which is no number up to {}", value.get(), i64::MAX))
+    };
+    let or_zero = |name: &str, value: Option<&RawValue>| value.map_or(Ok(0), |value| number(name, value));
+    let index = event.event_index.map(|value| number("event_index", value)).transpose()?;
+    let time = event.timestamp.map(|value| number("timestamp", value)).transpose()?;
+    let account = event.guid.as_ref().map_or("0x0", |guid| &guid.account_address);
+    Ok(RawEvent {
+        version: Version::new(number("version", event.version)?).unwrap_or_default(),
+        event_index: index.and_then(|index| u32::try_from(index).ok()),
+        seq_no: SeqNo::new(or_zero("sequence_number", event.sequence_number)?).unwrap_or_default(),
+        event_type: canonical_type(&event.event_type).into(),
+        account_address: account.parse().map_err(|error| format!("its guid is wrong: {error}"))?,
+        creation_number: or_zero("creation_number", event.guid.as_ref().map(|guid| guid.creation_number))?,
+        data: event.data.get().to_owned(),
+        block_time: time.and_then(|time| Timestamp::from_micros(time.into())),
+    })
+}
+
+#[derive(Deserialize)]
+struct LineJson<'a> {
+    #[serde(borrow)]
+    version: &'a RawValue,
+    #[serde(borrow)]
+    guid: Option<LineGuid<'a>>,
+    #[serde(borrow)]
+    sequence_number: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    event_type: Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(borrow)]
+    event_index: Option<&'a RawValue>,
+    /// The block's, in microseconds.
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct LineGuid<'a> {
+    #[serde(borrow)]
+    creation_number: &'a RawValue,
+    #[serde(borrow)]
+    account_address: Cow<'a, str>,
 }
 
 /// A node's words for a message: one line, not long.

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::answer::{Answer, Handle};
+use super::answer::{Answer, Handle, handles};
 use super::node::Question;
 use super::page::PageLimit;
-use super::{Counter, Ledger, Nodes, Page, Subject, SubjectError};
-use crate::chain::{Address, SeqNo};
+use super::{Counter, Ledger, Nodes, Page, Resource, Subject, SubjectError};
+use crate::chain::{self, Address, SeqNo, Source};
 
 /// The event handles that a worker reads: those that one resource holds are looked at together.
 pub struct EventHandles {
@@ -21,11 +22,22 @@ pub struct EventHandles {
 
 /// The stream of one event handle.
 pub struct EventHandle {
-    holder: Arc<Holder>,
-    field: String,
+    nodes: Arc<Nodes>,
+    account: Address,
+    place: Place,
     limit: PageLimit,
     /// What the events' guids must have, once the resource has told.
     creation_number: OnceLock<u64>,
+}
+
+/// How a node is asked for a handle.
+enum Place {
+    /// By the field of a resource.
+    Field { holder: Arc<Holder>, field: String },
+    /// By its number; the resource that holds it, and where in it, must be found for the counter.
+    Number { number: u64, found: OnceCell<(Arc<Holder>, String)> },
+    /// Not at all.
+    Nowhere,
 }
 
 /// A resource with event handles.
@@ -62,8 +74,17 @@ impl EventHandles {
     pub fn handle(&self, account: Address, resource: &str, field: &str) -> EventHandle {
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Holder::new(Arc::clone(&self.nodes), account, resource);
-        let holder = holders.entry((account, resource.to_owned())).or_insert_with(new);
-        EventHandle::of(Arc::clone(holder), field)
+        let holder = Arc::clone(holders.entry((account, resource.to_owned())).or_insert_with(new));
+        EventHandle::of(Arc::clone(&self.nodes), account, Place::Field { holder, field: field.to_owned() })
+    }
+
+    /// The handle of a stream's source.
+    #[must_use]
+    pub fn at(&self, source: &Source) -> EventHandle {
+        match source {
+            Source::Handle(chain::Handle { account, resource, field }) => self.handle(*account, resource, field),
+            Source::CreationNumber { .. } | Source::ModuleEvent => EventHandle::at(&self.nodes, source),
+        }
     }
 }
 
@@ -99,22 +120,74 @@ impl EventHandle {
     /// The handle in `field` of the resource of that type at `account`, looked at alone.
     #[must_use]
     pub fn new(nodes: Arc<Nodes>, account: Address, resource: &str, field: &str) -> Self {
-        Self::of(Holder::new(nodes, account, resource), field)
+        let holder = Holder::new(Arc::clone(&nodes), account, resource);
+        Self::of(nodes, account, Place::Field { holder, field: field.to_owned() })
     }
 
-    fn of(holder: Arc<Holder>, field: &str) -> Self {
-        Self { holder, field: field.to_owned(), limit: PageLimit::default(), creation_number: OnceLock::new() }
+    /// The handle of a stream's source, looked at alone. Where no handle is known, whatever is asked is refused.
+    #[must_use]
+    pub fn at(nodes: &Arc<Nodes>, source: &Source) -> Self {
+        match source {
+            Source::Handle(chain::Handle { account, resource, field }) => {
+                Self::new(Arc::clone(nodes), *account, resource, field)
+            }
+            Source::CreationNumber { account, number } => {
+                let handle =
+                    Self::of(Arc::clone(nodes), *account, Place::Number { number: *number, found: OnceCell::new() });
+                let _ = handle.creation_number.set(*number);
+                handle
+            }
+            Source::ModuleEvent => Self::of(Arc::clone(nodes), source.account(), Place::Nowhere),
+        }
+    }
+
+    fn of(nodes: Arc<Nodes>, account: Address, place: Place) -> Self {
+        let (limit, creation_number) = (PageLimit::default(), OnceLock::new());
+        Self { nodes, account, place, limit, creation_number }
+    }
+
+    /// The resource that holds it, and where in it.
+    async fn holder(&self) -> Result<(&Arc<Holder>, &str), SubjectError> {
+        match &self.place {
+            Place::Field { holder, field } => Ok((holder, field)),
+            Place::Number { number, found } => {
+                let (holder, field) = found.get_or_try_init(|| self.find(*number)).await?;
+                Ok((holder, field))
+            }
+            Place::Nowhere => Err(nowhere()),
+        }
+    }
+
+    /// Looks for the resource that holds the handle of that number.
+    async fn find(&self, number: u64) -> Result<(Arc<Holder>, String), SubjectError> {
+        let (resources, ledger) = self.nodes.resources(self.account).await?;
+        for Resource { kind, data } in &resources {
+            let handles = handles(data);
+            let is_it = |handle: &Handle| handle.creation_number == Some(number);
+            if let Some((field, _)) = handles.into_iter().find(|(_, handle)| is_it(handle)) {
+                return Ok((Holder::new(Arc::clone(&self.nodes), self.account, kind), field));
+            }
+        }
+        let message = format!("no resource of {} holds an event handle of creation number {number}", self.account);
+        Err(no_handle(SubjectError::Missing { message, ledger }))
     }
 
     async fn read(&self, from: SeqNo, archived: bool) -> Result<Page, SubjectError> {
-        let Holder { nodes, account, resource, .. } = &*self.holder;
+        let handle = match &self.place {
+            Place::Field { holder, field } => format!("{}/{field}", holder.resource),
+            Place::Number { number, .. } => number.to_string(),
+            Place::Nowhere => return Err(nowhere()),
+        };
         loop {
             let limit = self.limit.get();
             // Without `start` a node answers the latest events.
-            let path = format!("/accounts/{account}/events/{resource}/{}?start={from}&limit={limit}", self.field);
+            let path = format!("/accounts/{}/events/{handle}?start={from}&limit={limit}", self.account);
             let (question, read) = (Question::get(&path), |answer: &Answer| self.read_page(answer, limit));
-            let asked =
-                if archived { nodes.ask_archived(question, read).await } else { nodes.ask(question, read).await };
+            let asked = if archived {
+                self.nodes.ask_archived(question, read).await
+            } else {
+                self.nodes.ask(question, read).await
+            };
             match asked {
                 Ok((page, ledger)) => {
                     self.limit.fits(limit);
@@ -131,7 +204,7 @@ impl EventHandle {
         let events = answer.events()?;
         let number = self.creation_number.get().copied().or(events.first().map(|event| event.creation_number));
         for event in &events {
-            if event.account_address != self.holder.account {
+            if event.account_address != self.account {
                 return Err(format!("answered an event of another account, {}", event.account_address));
             }
             if Some(event.creation_number) != number {
@@ -145,12 +218,11 @@ impl EventHandle {
         Ok(Page { full: events.len() >= usize::from(limit), ledger: answer.ledger(), events })
     }
 
-    fn counter_in(&self, seen: &Seen) -> Result<Counter, SubjectError> {
-        let Some(handle) = seen.handles.get(&self.field) else {
-            let names = self.holder.nodes.names();
+    fn counter_in(&self, seen: &Seen, field: &str) -> Result<Counter, SubjectError> {
+        let Some(handle) = seen.handles.get(field) else {
+            let names = self.nodes.names();
             return Err(SubjectError::Unreachable(format!(
-                "{names}: the resource has no data.{}.counter; check the market's handles (MARKETS)",
-                self.field
+                "{names}: the resource has no data.{field}.counter; check the market's handles (MARKETS)"
             )));
         };
         if let Some(number) = handle.creation_number {
@@ -170,12 +242,18 @@ impl Subject for EventHandle {
     }
 
     async fn counter(&self) -> Result<Counter, SubjectError> {
-        self.counter_in(&self.holder.look().await?)
+        let (holder, field) = self.holder().await?;
+        self.counter_in(&holder.look().await?, field)
     }
 
     async fn next_counter(&self, interval: Duration) -> Result<Counter, SubjectError> {
-        self.counter_in(&self.holder.next_look(interval).await?)
+        let (holder, field) = self.holder().await?;
+        self.counter_in(&holder.next_look(interval).await?, field)
     }
+}
+
+fn nowhere() -> SubjectError {
+    SubjectError::Refused("events of no known handle cannot be read yet; take the market out of MARKETS".to_owned())
 }
 
 /// A handle that is not there is a wrong setting, however often one asks; unless the node does not know everything yet.

@@ -1,11 +1,12 @@
 //! What a node says of itself, and of the modules of a contract.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::Answer;
+use super::handle::encoded;
 use super::node::Question;
 use super::{Nodes, SubjectError};
 use crate::chain::{Address, canonical_type};
@@ -13,7 +14,10 @@ use crate::chain::{Address, canonical_type};
 /// A Move module, as far as events are concerned: its structs by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Module {
+    pub name: String,
     pub structs: BTreeMap<String, Vec<MoveField>>,
+    /// Those of the structs that are declared as module events.
+    pub events: BTreeSet<String>,
 }
 
 /// A field of a struct, or of any variant of an enum.
@@ -32,12 +36,16 @@ struct ModuleJson {
 
 #[derive(Deserialize)]
 struct Abi {
+    #[serde(default)]
+    name: String,
     structs: Vec<Struct>,
 }
 
 #[derive(Deserialize)]
 struct Struct {
     name: String,
+    #[serde(default)]
+    is_event: bool,
     #[serde(default)]
     fields: Vec<MoveField>,
     #[serde(default)]
@@ -61,7 +69,35 @@ impl Nodes {
     pub async fn module(&self, account: Address, name: &str) -> Result<Module, SubjectError> {
         let path = format!("/accounts/{account}/module/{name}");
         let (module, _) = self.ask(Question::get(&path), Answer::json::<ModuleJson>).await?;
-        Ok(Module { structs: module.abi.into_iter().flat_map(|abi| abi.structs).map(Struct::named).collect() })
+        Ok(module.module())
+    }
+
+    /// All modules of `account`, by name; none if nothing has been published there.
+    pub async fn modules(&self, account: Address) -> Result<Vec<Module>, SubjectError> {
+        let mut all = vec![];
+        let mut path = format!("/accounts/{account}/modules");
+        loop {
+            let read = |answer: &Answer| {
+                let modules: Vec<ModuleJson> = answer.json()?;
+                Ok((modules, answer.header::<String>("x-aptos-cursor")))
+            };
+            let ((modules, cursor), _) = self.ask(Question::get(&path), read).await?;
+            all.extend(modules.into_iter().map(ModuleJson::module));
+            match cursor {
+                Some(cursor) => path = format!("/accounts/{account}/modules?start={}", encoded(&cursor)),
+                None => break,
+            }
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+}
+
+impl ModuleJson {
+    fn module(self) -> Module {
+        let Some(Abi { name, structs }) = self.abi else { return Module::default() };
+        let events = structs.iter().filter(|item| item.is_event).map(|item| item.name.clone()).collect();
+        Module { name, events, structs: structs.into_iter().map(Struct::named).collect() }
     }
 }
 

@@ -18,7 +18,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use account::{Resource, SentTransactions, TableItem};
-pub use answer::events_of_page;
+pub use answer::{event_of_line, events_of_page};
 pub use error::SubjectError;
 pub use handle::{EventHandle, EventHandles};
 pub use indexer::{IndexedCollection, IndexedToken, Indexer};

@@ -10,7 +10,7 @@ use reqwest::{Client, redirect};
 use super::answer::{Answer, Failed, Failure};
 use super::node::{Node, Question};
 use super::{Ledger, NodeUrl, SubjectError};
-use crate::chain::ChainId;
+use crate::chain::{ChainId, LOCAL_CHAIN};
 
 /// Which nodes to ask, in order of preference.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ struct Chain {
     id: ChainId,
     /// What is of that chain.
     whose: &'static str,
+    /// Whether a local network may stand for it.
+    or_local: bool,
 }
 
 impl Nodes {
@@ -89,7 +91,12 @@ impl Nodes {
 
     /// Takes answers of `chain` only, of which the database's rows are. Otherwise the first answer decides which chain it is.
     pub fn expect_chain(&self, chain: ChainId) {
-        let _ = self.chain.set(Chain { id: chain, whose: "the database's rows are" });
+        let _ = self.chain.set(Chain { id: chain, whose: "the database's rows are", or_local: false });
+    }
+
+    /// Takes answers of `chain` only, on which a market's contract is, or of a local network that has a copy of it.
+    pub fn expect_chain_of_market(&self, chain: ChainId) {
+        let _ = self.chain.set(Chain { id: chain, whose: "the market (MARKETS) is", or_local: true });
     }
 
     /// Asks the first node that is well, then the others, and reads the answer with `read`.
@@ -260,9 +267,9 @@ impl Nodes {
     /// The chain of an answer that is of another one than ours. If ours is not known yet, an answer that `decides` tells it.
     fn other_chain(&self, answer: &Answer, decides: bool) -> Option<(ChainId, Chain)> {
         let theirs = answer.ledger().chain_id?;
-        let first = || Chain { id: theirs, whose: "what was read first is" };
+        let first = || Chain { id: theirs, whose: "what was read first is", or_local: false };
         let ours = if decides { Some(self.chain.get_or_init(first)) } else { self.chain.get() };
-        ours.filter(|ours| ours.id != theirs).map(|ours| (theirs, *ours))
+        ours.filter(|ours| ours.id != theirs && !(ours.or_local && theirs == LOCAL_CHAIN)).map(|ours| (theirs, *ours))
     }
 
     fn accept<T>(

@@ -32,10 +32,7 @@ pub struct Handles {
 
 impl Handles {
     pub fn new(nodes: Arc<Nodes>, streams: &[Arc<Stream>]) -> Self {
-        let handle = |stream: &Arc<Stream>| {
-            let handle = &stream.handle;
-            EventHandle::new(Arc::clone(&nodes), handle.account, &handle.resource, &handle.field)
-        };
+        let handle = |stream: &Arc<Stream>| EventHandle::at(&nodes, &stream.source);
         Self { handles: streams.iter().map(handle).collect(), nodes }
     }
 

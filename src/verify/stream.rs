@@ -55,9 +55,8 @@ const TOLD: usize = 100;
 
 impl Reading {
     pub fn new(stream: Arc<Stream>, counter: Option<Counter>) -> Self {
-        let handle = &stream.handle;
         Self {
-            digest: Digest::of_handle(handle.account, &handle.resource, &handle.field),
+            digest: Digest::of(&stream.source),
             stream,
             counter,
             next: SeqNo::ZERO,
@@ -152,7 +151,7 @@ impl Reading {
         }
         self.version = Some(version);
         self.is_later_than_counted(key, version, differences);
-        let account = self.stream.handle.account.to_string();
+        let account = self.stream.source.account().to_string();
         if row.account_address != account {
             differences.add("events", key.clone(), Some("account_address"), account, &*row.account_address);
         }
@@ -182,7 +181,7 @@ impl Reading {
             event_index: row.event_index.and_then(|index| u32::try_from(index).ok()),
             seq_no: SeqNo::from_column(row.seq_no),
             event_type: Arc::clone(&self.event_type),
-            account_address: self.stream.handle.account,
+            account_address: self.stream.source.account(),
             creation_number: row.creation_number.cast_unsigned(),
             data: row.data,
             // What an event without a time of its own is stored with.

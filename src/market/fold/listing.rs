@@ -73,7 +73,11 @@ impl Folded for Order {
                 row.fill(entry);
             }
             // Not about listings: never grouped under an order.
-            Subject::TokenOffer(_) | Subject::CollectionOffer(_) | Subject::Collection | Subject::Token => {}
+            Subject::TokenOffer(_)
+            | Subject::CollectionOffer(_)
+            | Subject::Collection
+            | Subject::Token
+            | Subject::Bid => {}
         }
         row
     }

@@ -61,6 +61,12 @@ impl Entry {
         self.id_where(|kind| matches!(kind.subject(), Subject::TokenOffer(_) | Subject::CollectionOffer(_)))
     }
 
+    /// The order whose auction it bids in, if it does.
+    #[must_use]
+    pub fn auction_id(&self) -> Option<&Arc<str>> {
+        self.id_where(|kind| kind.subject() == Subject::Bid)
+    }
+
     fn id_where(&self, about: fn(Kind) -> bool) -> Option<&Arc<str>> {
         self.event.key.as_ref().filter(|_| about(self.event.kind)).map(|key| &key.id)
     }

@@ -88,7 +88,7 @@ impl Folded for Offer {
             Subject::CollectionOffer(step) => (Scope::Collection, step),
             // Not about offers: never grouped under one.
             Subject::Listing(step) => (Scope::Token, step),
-            Subject::Collection | Subject::Token => (Scope::Token, Step::Place),
+            Subject::Collection | Subject::Token | Subject::Bid => (Scope::Token, Step::Place),
         };
         let was_open = before.as_ref().is_some_and(Self::is_open);
         let mut row = before.unwrap_or_else(|| Self::unseen(scope, entry));

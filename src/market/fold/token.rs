@@ -112,7 +112,8 @@ fn owner(entry: &Entry) -> Option<Address> {
         Subject::Token => event.item.creator,
         Subject::TokenOffer(Step::Place | Step::Cancel)
         | Subject::CollectionOffer(Step::Place | Step::Cancel)
-        | Subject::Collection => None,
+        | Subject::Collection
+        | Subject::Bid => None,
     }
 }
 
