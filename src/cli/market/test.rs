@@ -13,7 +13,7 @@ use crate::market::{Market, Stream};
 use crate::state::convert;
 use crate::state::entities::{activities, offers, orders};
 use crate::subject::event_of_line;
-use crate::telemetry::table::{brief, table};
+use crate::telemetry::table::{brief, shortened, table};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -255,7 +255,8 @@ fn thing(text: Option<&String>) -> String {
 /// The parts of a key, behind the market.
 fn key(id: Option<&String>) -> String {
     let Some((market, parts)) = id.and_then(|id| id.split_once(':')) else { return String::new() };
-    let parts: Vec<_> = parts.split('/').map(brief).collect();
+    let short = |part: &str| if part.starts_with('#') { shortened(part, 9) } else { brief(part) };
+    let parts: Vec<_> = parts.split('/').map(short).collect();
     format!("{market}:{}", parts.join("/"))
 }
 
