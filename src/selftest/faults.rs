@@ -36,6 +36,11 @@ pub struct Armed {
 impl Armed {
     /// At any statement, before COMMIT, or after it.
     pub fn draw(rng: &mut ChaCha8Rng) -> Self {
+        Self::within(STATEMENTS, rng)
+    }
+
+    /// The same for a transaction of about so many statements.
+    pub fn within(statements: u32, rng: &mut ChaCha8Rng) -> Self {
         let edge = match rng.random_range(0..4) {
             0 | 1 => Edge::Statement,
             2 => Edge::Commit,
@@ -48,7 +53,7 @@ impl Armed {
             2 => Fault::Hang,
             _ => Fault::Lost,
         };
-        Self { edge, statements: rng.random_range(0..STATEMENTS), fault }
+        Self { edge, statements: rng.random_range(0..statements), fault }
     }
 }
 

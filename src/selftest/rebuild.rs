@@ -13,6 +13,9 @@ use super::worker::{LEASE, Told, Worker, Written};
 use crate::state::{Rebuild, Store, StoreError, StoredEvents, Swap, Trouble};
 use crate::subject::Subject;
 
+/// Of a swap, about.
+const STATEMENTS: u32 = 24;
+
 /// A rebuild under way.
 pub struct Rebuilding {
     rebuild: Rebuild,
@@ -57,8 +60,12 @@ impl Rebuilding {
         tally: &mut Tally,
     ) -> Result<Step, String> {
         let worker = &mut self.worker;
-        if let Some(observer) = worker.to_begin().first() {
-            return worker.begin(observer).await.map(Step::Told);
+        let to_begin = worker.to_begin();
+        if !to_begin.is_empty() {
+            for observer in &to_begin {
+                worker.begin(observer).await?;
+            }
+            return Ok(Step::Told("begins with all observers".to_owned()));
         }
         let (can_write, can_plan) = (worker.can_write(), worker.can_plan());
         if can_write && (!can_plan || rng.random_bool(0.5)) {
@@ -72,8 +79,11 @@ impl Rebuilding {
         }
         let behind: BTreeSet<_> =
             worker.feeds.iter().filter(|(_, feed)| !feed.is_caught_up).map(|(observer, _)| observer.clone()).collect();
-        if let Some(observer) = behind.first() {
-            return self.read(&observer.clone(), tally).await.map(Step::Told);
+        if !behind.is_empty() {
+            for observer in &behind {
+                self.read(observer, tally).await?;
+            }
+            return Ok(Step::Told(format!("reads on where {} observers stand", behind.len())));
         }
         if !self.has_seized {
             self.has_seized = true;
@@ -82,6 +92,7 @@ impl Rebuilding {
             self.worker.feeds.values_mut().for_each(|feed| feed.is_caught_up = false);
             return Ok(Step::Told("seizes all leases".to_owned()));
         }
+        let armed = rng.random_ratio(2, 5).then(|| Armed::within(STATEMENTS, rng));
         self.swap(armed, tally).await
     }
 
