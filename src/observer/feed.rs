@@ -1,5 +1,6 @@
 //! One observer's reading: pages after the last one, checked, decoded, handed to the writer.
 
+mod scanned;
 mod tail;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::lane::Sender;
 use super::pages::{Pages, Standing};
 use super::room::Ticket;
 use super::{Config, Stopped, reason};
+use scanned::Scanned;
 use crate::backoff::Backoff;
 use crate::chain::{ChainId, RawEvent, SeqNo, Version};
 use crate::market::Stream;
@@ -29,6 +31,7 @@ pub(super) struct Feed<S> {
     subject: Arc<S>,
     pages: Pages<S>,
     lane: Sender,
+    scanned: Scanned,
     board: Arc<Board>,
     config: Config,
     chain_id: Option<ChainId>,
@@ -71,6 +74,7 @@ impl<S: Subject> Feed<S> {
             pages: Pages::new(duty.index, Arc::clone(&duty.subject), Arc::clone(&duty.room)),
             subject: Arc::clone(&duty.subject),
             lane: duty.lane.clone(),
+            scanned: Scanned::new(&duty.store, &duty.stream, epoch),
             board: Arc::clone(&duty.board),
             config: duty.config.clone(),
             chain_id: checkpoint.chain_id.or(duty.chain_id),
@@ -142,6 +146,13 @@ impl<S: Subject> Feed<S> {
             return Err(Self::pruned(&format!("neither the node nor the archive has seq no {}", self.next)));
         }
         if page.events.is_empty() {
+            if page.full {
+                self.scanned.tell(page.scanned, self.next, &self.lane, false).await;
+                // Nothing of this stream for a while, which is no end.
+                self.settled();
+                self.board.reads(self.index, page.ledger.time);
+                return Ok(());
+            }
             if self.following && self.next >= self.known {
                 self.rest();
                 return Ok(());

@@ -214,7 +214,7 @@ impl EventHandle {
                 ));
             }
         }
-        Ok(Page { full: events.len() >= usize::from(limit), ledger: answer.ledger(), events })
+        Ok(Page { full: events.len() >= usize::from(limit), ledger: answer.ledger(), scanned: None, events })
     }
 
     fn counter_in(&self, seen: &Seen, field: &str) -> Result<Counter, SubjectError> {
