@@ -2,62 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::{BTreeMap, HashMap};
+#[path = "support/folding.rs"]
+mod folding;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use event_worker::chain::{RawEvent, SeqNo, Version};
-use event_worker::market::fold::{self, Entry, Rows};
+use event_worker::market::fold::Entry;
 use event_worker::market::{Market, Stream};
 use event_worker::simulate;
+use folding::{Tables, assert_same, in_ledger_order};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-
-/// What a database keeps: rows, stored events, unexpected transitions.
-#[derive(Default)]
-struct Tables {
-    rows: Rows,
-    events: Vec<Entry>,
-    unexpected: i64,
-}
-
-impl Tables {
-    /// As `Store::commit` does: load what the batch is about, and the history of what is late; fold; write.
-    fn commit(&mut self, batch: &[Entry]) {
-        let batch_refs: Vec<_> = batch.iter().collect();
-        let keys = fold::keys(&batch_refs);
-        let mut rows = self.rows.clone();
-        rows.orders.retain(|id, _| keys.orders.contains(id));
-        rows.offers.retain(|id, _| keys.offers.contains(id));
-        rows.tokens.retain(|key, _| keys.tokens.contains(key));
-        rows.collections.retain(|id, _| keys.collections.contains(id));
-        let late = fold::late(&batch_refs, &rows);
-        let is_late = |entry: &&Entry| {
-            entry.order_id().is_some_and(|id| late.orders.contains(id))
-                || entry.offer_id().is_some_and(|id| late.offers.contains(id))
-        };
-        let history: Vec<_> = self.events.iter().filter(is_late).cloned().collect();
-        let changes = fold::fold(&batch_refs, &rows, &history);
-        self.rows.orders.extend(changes.rows.orders);
-        self.rows.offers.extend(changes.rows.offers);
-        self.rows.tokens.extend(changes.rows.tokens);
-        self.rows.collections.extend(changes.rows.collections);
-        self.unexpected += changes.unexpected.values().sum::<i64>();
-        self.events.extend_from_slice(batch);
-    }
-}
-
-/// All events in ledger order, one commit a version.
-fn in_ledger_order(streams: &[Vec<Entry>]) -> Tables {
-    let mut versions: BTreeMap<Version, Vec<Entry>> = BTreeMap::new();
-    for entry in streams.iter().flatten() {
-        versions.entry(entry.version).or_default().push(entry.clone());
-    }
-    let mut tables = Tables::default();
-    for events in versions.values() {
-        tables.commit(events);
-    }
-    tables
-}
 
 /// Each step commits some more events of one stream, or of several at once.
 fn interleaved(streams: &[Vec<Entry>], steps: &[(usize, usize, bool)]) -> Tables {
@@ -78,14 +35,6 @@ fn interleaved(streams: &[Vec<Entry>], steps: &[(usize, usize, bool)]) -> Tables
     }
     tables.commit(&batch);
     tables
-}
-
-fn assert_same(found: &Tables, expected: &Tables) {
-    assert_eq!(found.rows.orders, expected.rows.orders);
-    assert_eq!(found.rows.offers, expected.rows.offers);
-    assert_eq!(found.rows.tokens, expected.rows.tokens);
-    assert_eq!(found.rows.collections, expected.rows.collections);
-    assert_eq!(found.unexpected, expected.unexpected, "unexpected transitions");
 }
 
 fn steps() -> impl Strategy<Value = Vec<(usize, usize, bool)>> {

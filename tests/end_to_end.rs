@@ -18,6 +18,7 @@ use support::tables;
 on_every_database!(
     catching_up_ends_with_the_tables_of_a_plain_fold,
     following_resumes_where_it_was_stopped,
+    a_catch_up_resumes_where_it_was_stopped,
     an_unkind_node_changes_nothing,
     two_workers_at_once_store_everything_once,
     broken_events_are_parked_and_nothing_else_changes,
@@ -90,6 +91,25 @@ async fn following_resumes_where_it_was_stopped(backend: Backend) {
     worker.terminate().await;
     worker.ended(Duration::from_secs(5)).await.expect(0);
     assert_is_plain_fold(&database, &node, &format!("seed {}, resumed", seed(12))).await;
+}
+
+/// SIGTERM in the middle of it, twice.
+async fn a_catch_up_resumes_where_it_was_stopped(backend: Backend) {
+    let database = TestDatabase::create(backend).await;
+    let latency = Duration::from_millis(10);
+    let node = TestNode::start(Config { seed: seed(17), events: 4_000, latency, ..Config::default() }).await;
+    let setup = Setup::of(&database.url, &node.url);
+    let mut before = 0;
+    for _ in 0..2 {
+        let worker = setup.start_with(&["--until-caught-up"]);
+        database.until_executed(before + 1, Duration::from_secs(20)).await;
+        worker.terminate().await;
+        worker.ended(Duration::from_secs(5)).await.expect(0);
+        before = database.executed().await;
+        assert!(before < 4_000, "{backend:?}: it was faster");
+    }
+    setup.until_caught_up().await.expect(0);
+    assert_is_plain_fold(&database, &node, &format!("seed {}, stopped", seed(17))).await;
 }
 
 async fn an_unkind_node_changes_nothing(backend: Backend) {

@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use event_worker::market::{Market, Markets};
 use event_worker::simulate::Config;
+use event_worker::state::{Rebuild, Store};
+use sea_orm::ConnectionTrait;
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
 use support::plain_fold::plain_fold;
@@ -23,6 +26,9 @@ on_every_database!(
     what_importing_owns_stays,
     an_interrupted_rebuild_is_gone_on_with,
     what_decodes_now_is_no_longer_parked_and_what_was_discarded_stays_out,
+    what_is_discarded_is_not_counted_as_parked,
+    there_is_one_at_a_time,
+    one_that_was_interrupted_begins_anew_once_other_events_are_discarded,
 );
 
 async fn market(events: u64) -> TestNode {
@@ -135,7 +141,14 @@ async fn what_importing_owns_stays(backend: Backend) {
     let accounts = [node.creators(), vec![event_worker::simulate::CREATOR.to_owned()]].concat().join(",");
     let import = setup.again().command("collection-import").with("--account").with(&accounts);
     import.to_end().await.expect(0);
+    // A list may tell nothing but a name, and no event tells of it.
+    let list = setup.folder().join("list.json");
+    std::fs::write(&list, r#"[{"collection": "Only a name"}]"#).unwrap();
+    let from_list = setup.again().command("collection-import").with("--from-json").with(&list.display().to_string());
+    from_list.with("--account").with(event_worker::simulate::CREATOR).to_end().await.expect(0);
     let before = tables::read(&database.db).await;
+    let told = |row: &tables::Row| row["name"].as_deref() == Some("Only a name");
+    assert_eq!(before["collections"].values().filter(|row| told(row)).count(), 1);
     let imported = |tables: &Tables| tables["tokens"].values().filter(|row| row["metadata"].is_some()).count();
     assert!(imported(&before) > 20, "{}", imported(&before));
     rebuild(&setup).to_end().await.expect(0);
@@ -176,11 +189,8 @@ async fn an_interrupted_rebuild_is_gone_on_with(backend: Backend) {
     assert_folded(&node, &database, "interrupted").await;
 }
 
-/// First read with a market file that takes some events for broken.
-async fn what_decodes_now_is_no_longer_parked_and_what_was_discarded_stays_out(backend: Backend) {
-    let node = market(800).await;
-    let database = TestDatabase::create(backend).await;
-    let setup = Setup::of(&database.url, &node.url);
+/// A database read with a market file that takes some events for broken, and a setup with that file; how many are parked.
+async fn parked(database: &TestDatabase, setup: &Setup) -> (Setup, i64) {
     let file = include_str!("../markets/imart.toml");
     let wrong = file.replacen("price = \"price\"", "price = \"locked_until_secs\"", 1).replacen(
         "seller = \"seller\"",
@@ -194,6 +204,14 @@ async fn what_decodes_now_is_no_longer_parked_and_what_was_discarded_stays_out(b
     wrongly.until_caught_up().await.expect(0);
     let parked = database.number("SELECT COUNT(*) FROM dead_letters WHERE state = 'parked'").await.unwrap();
     assert!(parked > 100, "{parked}");
+    (wrongly, parked)
+}
+
+async fn what_decodes_now_is_no_longer_parked_and_what_was_discarded_stays_out(backend: Backend) {
+    let node = market(800).await;
+    let database = TestDatabase::create(backend).await;
+    let setup = Setup::of(&database.url, &node.url);
+    let (_, parked) = parked(&database, &setup).await;
     database.execute("UPDATE dead_letters SET state = 'discarded' WHERE seq_no = 5").await;
     rebuild(&setup).to_end().await.expect(0);
     assert_eq!(database.number("SELECT COUNT(*) FROM dead_letters WHERE state = 'retried'").await, Some(parked - 1));
@@ -203,4 +221,86 @@ async fn what_decodes_now_is_no_longer_parked_and_what_was_discarded_stays_out(b
     database.execute("UPDATE dead_letters SET state = 'parked' WHERE seq_no = 5").await;
     rebuild(&setup).to_end().await.expect(0);
     assert_folded(&node, &database, "retried").await;
+}
+
+async fn what_is_discarded_is_not_counted_as_parked(backend: Backend) {
+    let node = market(800).await;
+    let database = TestDatabase::create(backend).await;
+    let setup = Setup::of(&database.url, &node.url);
+    let (wrongly, parked) = parked(&database, &setup).await;
+    let command = rebuild(&wrongly.set("MAX_PARKED", "5"));
+    let ended = command.to_end().await.expect(1);
+    assert!(ended.stderr.contains("could not be decoded"), "{}", ended.stderr);
+    database.execute("UPDATE dead_letters SET state = 'discarded', discard_reason = 'spam'").await;
+    command.to_end().await.expect(0);
+    let activities = database.number("SELECT COUNT(*) FROM activities").await;
+    assert_eq!(activities, Some(800 - parked), "{backend:?}");
+    let discarded = "SELECT COUNT(*) FROM dead_letters WHERE state = 'discarded' AND discard_reason = 'spam'";
+    assert_eq!(database.number(discarded).await, Some(parked), "{backend:?}");
+}
+
+async fn there_is_one_at_a_time(backend: Backend) {
+    let node = market(300).await;
+    let database = TestDatabase::create(backend).await;
+    let setup = Setup::of(&database.url, &node.url);
+    setup.until_caught_up().await.expect(0);
+    let (store, markets) = store(&database).await;
+    let long = Duration::from_hours(1);
+    assert_eq!(store.claim_rebuild("rebuild one", long).await.unwrap(), None);
+    let one = Rebuild::begin(&store, "rebuild one", &markets, false).await.unwrap();
+    assert_eq!(store.claim_rebuild("rebuild two", long).await.unwrap().as_deref(), Some("rebuild one"));
+    let refused = rebuild(&setup).to_end().await.expect(1);
+    refused.says(&["rebuild one is under way", "run `rebuild` again"]);
+    // One that is dead is forgotten; should it live after all, it changes nothing.
+    store.oversleep("rebuild one").await.unwrap();
+    assert_eq!(store.claim_rebuild("rebuild two", long).await.unwrap(), None);
+    let refused = one.swap().await.unwrap_err();
+    assert!(refused.to_string().contains("rebuild two has taken over"), "{refused}");
+    store.oversleep("rebuild two").await.unwrap();
+    database.execute("UPDATE orders SET seller = buyer").await;
+    rebuild(&setup).to_end().await.expect(0);
+    assert_folded(&node, &database, "one at a time").await;
+    store.close().await.unwrap();
+}
+
+async fn one_that_was_interrupted_begins_anew_once_other_events_are_discarded(backend: Backend) {
+    let node = market(300).await;
+    let database = TestDatabase::create(backend).await;
+    Setup::of(&database.url, &node.url).until_caught_up().await.expect(0);
+    let (store, markets) = store(&database).await;
+    let begin = async || Rebuild::begin(&store, "rebuild", &markets, false).await.unwrap().is_resumed;
+    assert!(!begin().await);
+    assert!(begin().await);
+    database
+        .execute(&format!(
+            "INSERT INTO dead_letters (observer, seq_no, version, event_type, data, error, attempts, first_seen_at, last_seen_at, state)
+             VALUES ('imart:buy', 3, 1, '', '{{}}', '', 1, {0}, {0}, 'discarded')",
+            database.clock()
+        ))
+        .await;
+    assert!(!begin().await, "{backend:?}: what is folded already has that event");
+    store.close().await.unwrap();
+}
+
+async fn store(database: &TestDatabase) -> (Store, Markets) {
+    let markets = Markets::new(vec![Market::built_in("imart", None).unwrap()]).unwrap();
+    (Store::connect(&database.url.parse().unwrap()).await.unwrap(), markets)
+}
+
+/// There the tables are swapped outside any transaction: whatever fails has to fail before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_mysql_a_swap_that_fails_is_tried_again() {
+    let node = market(800).await;
+    let database = TestDatabase::create(Backend::MySql).await;
+    let setup = Setup::of(&database.url, &node.url);
+    parked(&database, &setup).await;
+    let deadlock = "CREATE TRIGGER fails BEFORE UPDATE ON events FOR EACH ROW
+        SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'as tried out'";
+    database.db.execute_unprepared(deadlock).await.unwrap();
+    let mut worker = rebuild(&setup).start();
+    worker.line("trying again to swap").await;
+    database.db.execute_unprepared("DROP TRIGGER fails").await.unwrap();
+    worker.ended(PATIENCE).await.expect(0);
+    assert_eq!(database.number("SELECT COUNT(*) FROM dead_letters WHERE state <> 'retried'").await, Some(0));
+    assert_folded(&node, &database, "a swap that failed").await;
 }

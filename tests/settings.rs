@@ -5,8 +5,9 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
-use event_worker::simulate::Config;
+use event_worker::simulate::{Config, Faults};
 use support::node::TestNode;
 use support::process::Setup;
 
@@ -157,6 +158,28 @@ async fn a_log_folder_that_cannot_be_written_is_a_warning_on_stdout() {
         let warnings: Vec<_> = ended.stdout.lines().filter(|line| line.contains("WARN")).collect();
         assert!(warnings.len() == 1 && warnings[0].contains("LOG_DIR"), "{}", ended.stdout);
     }
+}
+
+/// The kernel's own full disk.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_for_the_log_is_one_warning_on_stdout() {
+    let node = small_node().await;
+    let setup = Setup::of("sqlite://event-worker.db?mode=rwc", &node.url).set("DB_URL", "sqlite://other.db?mode=rwc");
+    std::os::unix::fs::symlink("/dev/full", setup.folder().join("error.log")).unwrap();
+    // Two that have nothing to do with it, of which one comes later.
+    let mut worker = setup.start();
+    worker.line("DB_URL differ").await;
+    worker.line("error.log cannot be written").await;
+    node.node.set_faults("500:1.0".parse().unwrap());
+    worker.line("node unreachable").await;
+    node.node.set_faults(Faults::default());
+    worker.line("go on").await;
+    // Whoever reads it reads no end of zeros.
+    std::fs::remove_file(setup.folder().join("error.log")).unwrap();
+    worker.terminate().await;
+    let ended = worker.ended(Duration::from_secs(10)).await.expect(0);
+    assert_eq!(ended.stdout.matches("error.log").count(), 1, "{}", ended.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

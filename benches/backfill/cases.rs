@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::report::Settings;
 use crate::support::database::Server;
-use crate::{contention, growth, latency, live, naive, sink, verify};
+use crate::{contention, growth, latency, live, naive, rebuild, sink, verify};
 
 /// One measurement: the worker into one kind of database.
 pub struct Case {
@@ -36,6 +36,7 @@ pub enum Kind {
     Contention,
     Growth,
     Verify,
+    Rebuild,
 }
 
 /// How long a run of the benchmark may take.
@@ -70,6 +71,9 @@ pub const CASES: &[Case] = &[
     Case { name: "verify/sqlite", server: Server::Sqlite, kind: Kind::Verify, from: Length::Usual },
     Case { name: "verify/mariadb", server: Server::MariaDb, kind: Kind::Verify, from: Length::Usual },
     Case { name: "verify/postgres", server: Server::Postgres, kind: Kind::Verify, from: Length::Usual },
+    Case { name: "rebuild/sqlite", server: Server::Sqlite, kind: Kind::Rebuild, from: Length::Usual },
+    Case { name: "rebuild/mariadb", server: Server::MariaDb, kind: Kind::Rebuild, from: Length::Usual },
+    Case { name: "rebuild/postgres", server: Server::Postgres, kind: Kind::Rebuild, from: Length::Usual },
     Case { name: "growth/mariadb", server: Server::MariaDb, kind: Kind::Growth, from: Length::Long },
     Case { name: "growth/sqlite", server: Server::Sqlite, kind: Kind::Growth, from: Length::Long },
 ];
@@ -106,6 +110,7 @@ pub const BARS: &[Bar] = &[
     Bar { cases: "live", figure: "idle_cpu_percent", limit: Limit::AtMost(1.0) },
     Bar { cases: "contention/", figure: "ratio_to_one_stream", limit: Limit::AtLeast(0.9) },
     Bar { cases: "verify/", figure: "ratio_to_backfill", limit: Limit::AtLeast(1.0) },
+    Bar { cases: "rebuild/", figure: "ratio_to_backfill", limit: Limit::AtLeast(1.0) },
     Bar { cases: "growth/", figure: "ratio_to_small", limit: Limit::AtLeast(0.8) },
     Bar { cases: "growth/", figure: "startup_ms", limit: Limit::AtMost(300.0) },
     Bar { cases: "growth/", figure: "peak_rss_mb", limit: Limit::AtMost(64.0) },
@@ -122,6 +127,7 @@ impl Case {
             Kind::Contention => Box::pin(contention::measure(self, settings, folder)),
             Kind::Growth => Box::pin(growth::measure(self, settings, folder)),
             Kind::Verify => Box::pin(verify::measure(self, settings, folder)),
+            Kind::Rebuild => Box::pin(rebuild::measure(self, settings, folder)),
         }
     }
 }

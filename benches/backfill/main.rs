@@ -11,6 +11,7 @@
 //! - `live/*`: how soon after the node shows an event it is committed, and what an idle worker costs;
 //! - `contention/*`: streams that touch the same orders against the same events in one stream;
 //! - `verify/*`: verifying a database, against the backfill that filled it; and its peak memory within a bound of 32 MB;
+//! - `rebuild/*`: rebuilding its tables, against the same;
 //! - `growth/*`: what becomes of all that with millions of events stored.
 //!
 //! Figures are medians of repetitions in which both sides take turns. How events fall into transactions differs a little from
@@ -24,6 +25,7 @@ mod growth;
 mod latency;
 mod live;
 mod naive;
+mod rebuild;
 mod report;
 mod sink;
 #[path = "../support/mod.rs"]

@@ -12,6 +12,7 @@ mod m20261121_000002_import;
 mod m20261121_000003_commits;
 mod m20261122_000004_leases;
 mod m20261122_000005_letters;
+mod m20261127_000006_addresses;
 
 /// All schema changes, oldest first.
 pub struct Migrator;
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_commits::Migration),
             Box::new(m20261122_000004_leases::Migration),
             Box::new(m20261122_000005_letters::Migration),
+            Box::new(m20261127_000006_addresses::Migration),
         ]
     }
 

@@ -27,11 +27,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let Some(listen) = config.listen else { return };
-    let routes = Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/metrics", get(async move || answered(metrics::text(&told()))));
     let served = match TcpListener::bind(listen).await {
-        Ok(listener) => axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await,
+        Ok(listener) => axum::serve(listener, routes(told)).with_graceful_shutdown(stop.cancelled_owned()).await,
         Err(error) => Err(error),
     };
     if let Err(error) = served {
@@ -39,6 +36,13 @@ pub async fn serve(
             "API_LISTEN: cannot listen on {listen}: {error}; going on without, set another address or `off`"
         );
     }
+}
+
+/// What is answered, wherever that is.
+pub fn routes(told: impl Fn() -> Vec<Metric> + Clone + Send + Sync + 'static) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/metrics", get(async move || answered(metrics::text(&told()))))
 }
 
 fn answered(text: Result<String, String>) -> Response {

@@ -7,6 +7,9 @@ use super::{Address, SeqNo, Timestamp, Version};
 /// A chain's number: mainnet 1, testnet 2, local networks 4.
 pub type ChainId = u8;
 
+/// The chain id of local networks, which may hold a copy of any contract.
+pub const LOCAL_CHAIN: ChainId = 4;
+
 /// One emitted event. `data` is the JSON text as received; nothing of it is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawEvent {

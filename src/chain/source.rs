@@ -16,7 +16,7 @@ pub enum Source {
         /// Its number at that account.
         number: u64,
     },
-    /// No handle: module events, told by their type alone.
+    /// No handle that is known: told by their type alone, as module events are, which have none.
     ModuleEvent,
 }
 
@@ -32,7 +32,7 @@ pub struct Handle {
 }
 
 impl Source {
-    /// The account in the guids of its events; that of module events is 0.
+    /// The account in the guids of its events; of those that are told by their type, 0, which is that of module events.
     #[must_use]
     pub fn account(&self) -> Address {
         match self {
@@ -63,7 +63,7 @@ impl fmt::Display for Source {
         match self {
             Self::Handle(Handle { resource, field, .. }) => write!(f, "handle {resource} / {field}"),
             Self::CreationNumber { account, number } => write!(f, "creation number {number} at {account}"),
-            Self::ModuleEvent => f.write_str("module events"),
+            Self::ModuleEvent => f.write_str("events by their type"),
         }
     }
 }

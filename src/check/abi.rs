@@ -42,13 +42,11 @@ impl Abi {
             Ok(found) => found,
             Err(leads) => return leads,
         };
-        match fields.iter().find(|field| field.name == *name) {
-            Some(MoveField { kind, .. }) => self.follow(kind, rest),
-            None => {
-                let meant = did_you_mean(name, fields.iter().map(|field| &*field.name));
-                Leads::Nowhere(format!("{item} has no field {name}{meant}"))
-            }
+        if let Some(MoveField { kind, .. }) = fields.iter().find(|field| field.name == *name) {
+            return self.follow(kind, rest);
         }
+        let meant = did_you_mean(name, fields.iter().map(|field| &*field.name));
+        Leads::Nowhere(format!("{item} has no field {name}{meant}"))
     }
 
     /// Whether a struct of that type is declared: [`Leads::To`] it if so.
@@ -67,13 +65,10 @@ impl Abi {
             Some(None) => return Err(Leads::Unknown),
             Some(Some(declared)) => declared,
         };
-        match declared.structs.get(&item) {
-            Some(fields) => Ok((item, fields)),
-            None => {
-                let meant = did_you_mean(&item, declared.structs.keys().map(|name| &**name));
-                Err(Leads::Nowhere(format!("the module {} declares no {item}{meant}", module.1)))
-            }
-        }
+        let meant = || did_you_mean(&item, declared.structs.keys().map(|name| &**name));
+        let nowhere = || Leads::Nowhere(format!("the module {} declares no {item}{}", module.1, meant()));
+        let fields = declared.structs.get(&item).ok_or_else(nowhere)?;
+        Ok((item, fields))
     }
 }
 
@@ -85,6 +80,7 @@ pub(super) fn some(kind: &str) -> &str {
 }
 
 /// Whether values of that type are what the field is read as; `None`: nobody knows.
+#[must_use]
 pub fn fits(field: &MappedField, kind: &str) -> Option<bool> {
     const NUMBERS: [&str; 6] = ["u8", "u16", "u32", "u64", "u128", "u256"];
     const TEXTS: [&str; 2] = ["0x1::string::String", "0x1::ascii::String"];

@@ -33,7 +33,9 @@ fn market(market: &Market) -> Vec<Line> {
     }
     let unreadable = market.of_module_events().count();
     if unreadable > 0 {
-        let found = format!("{unreadable} of its streams are module events, which cannot be read yet");
+        let found = format!(
+            "{unreadable} of its streams are told by their type alone, as module events are, and cannot be read yet"
+        );
         lines.push(Line::fail(&check, found, "leave it out of MARKETS"));
     }
     lines
@@ -64,8 +66,8 @@ fn no_counter(check: &str, error: &SubjectError) -> Line {
 /// Whether the contract's events have what the market file maps.
 async fn fields(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> Line {
     const REMEDY: &str = "correct the market file (MARKETS): until then such events are parked";
-    let events = match events(check, nodes, abi, stream).await {
-        Ok(events) => events,
+    let (events, other) = match events(check, nodes, abi, stream).await {
+        Ok(found) => found,
         Err(line) => return line,
     };
     let mapped = stream.mapped();
@@ -82,6 +84,9 @@ async fn fields(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> L
     }
     let names: Vec<_> = events.iter().map(|event| event.rsplit("::").next().unwrap_or(event)).collect();
     match (&wrong[..], &doubtful[..]) {
+        ([], []) if other.is_some() => {
+            Line::warn(check, other.unwrap_or_default(), "correct the event in the market file (MARKETS)")
+        }
         ([], []) => Line::ok(check, format!("all {} are in {}", mapped.len(), names.join(", "))),
         ([], doubtful) => {
             Line::warn(check, doubtful.join("; "), "take what never is there out of the market file (MARKETS)")
@@ -90,8 +95,14 @@ async fn fields(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> L
     }
 }
 
-/// The types of the stream's events, as the contract declares them; otherwise the line that says what is wrong.
-async fn events(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> Result<Vec<String>, Line> {
+/// The types of the stream's events, as the contract declares them, and what is doubtful about them; otherwise the line that
+/// says what is wrong.
+async fn events(
+    check: &str,
+    nodes: &Nodes,
+    abi: &mut Abi,
+    stream: &Stream,
+) -> Result<(Vec<String>, Option<String>), Line> {
     const REMEDY: &str = "correct handle, field and event of the market file (MARKETS)";
     let unknown =
         || Line::warn(check, "the node does not show the module", "compare the market file with the contract");
@@ -108,11 +119,10 @@ async fn events(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> R
             return Err(Line::fail(check, found, REMEDY));
         };
         let base = event.split('<').next().unwrap_or_default();
-        if !stream.events.is_empty() && stream.events.iter().all(|named| **named != *base) {
-            let found = format!("the events of {} are {event}, not {}", handle.field, stream.events.join(", "));
-            return Err(Line::fail(check, found, REMEDY));
-        }
-        return Ok(vec![event.to_owned()]);
+        // By the handle they are read all the same.
+        let is_other = !stream.events.is_empty() && stream.events.iter().all(|named| **named != *base);
+        let other = || format!("the events of {} are {event}, not {}", handle.field, stream.events.join(", "));
+        return Ok((vec![event.to_owned()], is_other.then(other)));
     }
     if stream.events.is_empty() {
         let found = "the stream names no type of its events";
@@ -132,7 +142,7 @@ async fn events(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> R
         let found = format!("the contract declares none of {}", stream.events.join(", "));
         return Err(Line::fail(check, found, REMEDY));
     }
-    Ok(events)
+    Ok((events, None))
 }
 
 /// Why the field cannot be read from such events, if so: none of its paths leads to something that fits.

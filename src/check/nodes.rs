@@ -1,7 +1,7 @@
 //! Each node of `NODE_URL` by itself, and the archive.
 
 use super::Line;
-use crate::chain::{ChainId, Timestamp};
+use crate::chain::{ChainId, LOCAL_CHAIN, Timestamp};
 use crate::market::Markets;
 use crate::state::now;
 use crate::subject::{self, Ledger, Nodes};
@@ -62,13 +62,12 @@ struct Expected {
 
 /// What its ledger says; the first chain that is told is that of all the others.
 fn told(check: &str, ledger: Ledger, has_key: bool, expected: &mut Option<Expected>) -> Line {
-    const LOCAL: ChainId = 4;
     let Some(chain) = ledger.chain_id else {
         return Line::warn(check, "does not tell its chain", "use a node that does");
     };
     let first = || Expected { chain, who: format!("{check} is"), or_local: false };
     let Expected { chain: first, who, or_local } = expected.get_or_insert_with(first);
-    if *first != chain && !(*or_local && chain == LOCAL) {
+    if *first != chain && !(*or_local && chain == LOCAL_CHAIN) {
         let remedy = "correct NODE_URL and NODE_ARCHIVE_URL, or give each chain a database of its own (DATABASE_URL)";
         return Line::fail(check, format!("is of chain {chain}; {who} of chain {first}"), remedy);
     }

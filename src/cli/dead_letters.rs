@@ -7,7 +7,7 @@ use clap::{ArgGroup, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Outcome, connect, log_to_stderr, print};
+use super::{Failure, Outcome, connect_to_schema, log_to_stderr, print};
 use crate::backoff::Backoff;
 use crate::chain::SeqNo;
 use crate::config::{self, Database, Logs};
@@ -99,13 +99,13 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     let _guard = log_to_stderr(logs, args.database.secrets())?;
     match args.what {
         What::List { observer, state, limit, json } => {
-            let store = open(&args.database).await?;
+            let store = connect_to_schema(&args.database).await?;
             let filter = LetterFilter { observer, state: state.stored(), limit };
             list(&store.letters(&filter).await?, json)
         }
         What::Show { markets, observer, seq_no, json } => {
             let (markets, key) = (markets.markets()?, key(&observer, seq_no)?);
-            let store = open(&args.database).await?;
+            let store = connect_to_schema(&args.database).await?;
             match store.letter(&markets, &key).await? {
                 Some(letter) => show(&letter, json),
                 None => Err(Failure::Failed(format!(
@@ -116,7 +116,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
         What::Retry(retry) => {
             let markets = retry.markets.markets()?;
             let keys = retry.one.as_ref().map(|observer| keys(observer, &retry.seq_nos)).transpose()?;
-            let store = open(&args.database).await?;
+            let store = connect_to_schema(&args.database).await?;
             Retrier { store: &store, markets: &markets, discarded: retry.discarded, tally: Tally::default() }
                 .retry(keys, retry.of.as_deref())
                 .await
@@ -126,18 +126,12 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
                 return Err(Failure::Setting("--reason is empty: say why the events are discarded".to_owned()));
             }
             let keys = keys(&observer, &seq_nos)?;
-            let store = open(&args.database).await?;
+            let store = connect_to_schema(&args.database).await?;
             let mut tally = Tally::default();
             tally.add(patiently(|| store.discard(&keys, &reason)).await?, false)?;
             tally.outcome()
         }
     }
-}
-
-async fn open(database: &Database) -> Result<Store, Failure> {
-    let store = connect(database).await?;
-    store.require_schema().await?;
-    Ok(store)
 }
 
 fn key(observer: &str, seq_no: u64) -> Result<LetterKey, Failure> {

@@ -3,7 +3,7 @@
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 
-use super::{Failure, Outcome, connect, log_to_stderr};
+use super::{Failure, Outcome, connect_to_schema, log_to_stderr};
 use crate::chain::{Address, Amount, Timestamp};
 use crate::config::{Database, Logs};
 use crate::state::entities::{activities, collections, offers, orders, tokens};
@@ -105,8 +105,7 @@ enum OfferStatus {
 pub async fn run(args: Args, logs: &Logs) -> Outcome {
     let _guard = log_to_stderr(logs, args.database.secrets())?;
     let (what, filter) = filter(args.what, &args.options)?;
-    let store = connect(&args.database).await?;
-    store.require_schema().await?;
+    let store = connect_to_schema(&args.database).await?;
     list(&store, what, &filter, args.options.json).await?;
     Ok(store.close().await?)
 }

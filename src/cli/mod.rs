@@ -192,6 +192,13 @@ async fn connect(database: &Database) -> Result<Store, Failure> {
     open(database, database.url_or_default()?.existing()).await
 }
 
+/// The same for one that needs the schema of this program.
+async fn connect_to_schema(database: &Database) -> Result<Store, Failure> {
+    let store = connect(database).await?;
+    store.require_schema().await?;
+    Ok(store)
+}
+
 /// Connects for a command that ends at once, and may create the database.
 async fn open(database: &Database, url: DatabaseUrl) -> Result<Store, Failure> {
     if let Some(warning) = database.warning() {

@@ -1,22 +1,24 @@
 //! `rebuild`: orders, offers, tokens, collections and activities anew from the stored events.
 //!
 //! The events are followed into tables beside the live ones by the code that follows a node, in its order and as fast. When
-//! these have come as far as the workers, the workers' leases are seized, the rest is folded, and the tables are swapped.
+//! these have come as far as the workers, the workers' leases are seized, the rest is folded, and the tables are swapped. There
+//! is one at a time on a database.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::run::{reasons, worker_name};
-use super::{Failure, Outcome, connect, log_to_stdout, print, until_signal};
+use super::{Failure, Outcome, connect_to_schema, log_to_stdout, print, until_signal};
 use crate::config::{self, Database, Logs, Parking};
 use crate::market::Markets;
 use crate::observer::{self, Board};
 use crate::state::{Rebuild, Store, StoredEvents, Swap, Trouble};
 use crate::verify;
 
-/// How long the leases hold that are seized, should the rebuild be killed then.
+/// How long others take a rebuild for alive that does not tell so, and the leases hold that it has seized.
 const LEASE: Duration = Duration::from_secs(5);
 /// Swaps that readers, or workers without leases, may prevent.
 const TRIES: u32 = 10;
@@ -45,16 +47,11 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     };
     let _guard = log_to_stdout(logs, args.database.secrets())?;
     let cancel = until_signal()?;
-    let store = connect(&args.database).await?;
-    store.require_schema().await?;
+    let store = connect_to_schema(&args.database).await?;
     let started = Instant::now();
-    let rebuild = Rebuild::begin(&store, &markets, args.restart).await?;
-    if rebuild.is_resumed {
-        tracing::info!("going on with the rebuild that was interrupted (--restart begins anew)");
-    }
-    fold(&rebuild, &config, &markets, &cancel).await?;
-    tracing::info!("all stored events are folded: the workers are held off for the rest");
-    let done = alone(&store, &config.worker, finish(&rebuild, &config, &markets, &cancel)).await;
+    claim(&store, &config.worker, &cancel).await?;
+    let rebuilt = rebuild(&store, &config, &markets, args.restart, &cancel);
+    let done = kept(&store, &config.worker, Box::pin(rebuilt)).await;
     store.release(&config.worker).await?;
     done?;
     tracing::info!("rebuilt in {:.1} s; verifying", started.elapsed().as_secs_f64());
@@ -67,6 +64,43 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     }
     tracing::info!("{}", certificate.conclusion());
     Ok(())
+}
+
+/// Makes sure that this is the only rebuild. One that was killed is waited for until it can be taken for dead.
+async fn claim(store: &Store, name: &str, cancel: &CancellationToken) -> Outcome {
+    let mut waiting_since = None;
+    while let Some(other) = store.claim_rebuild(name, LEASE).await? {
+        let since = *waiting_since.get_or_insert_with(|| {
+            tracing::info!("{other} is under way, or was killed just now: waiting until that is clear");
+            Instant::now()
+        });
+        if since.elapsed() > 2 * LEASE {
+            let message = format!("{other} is under way on this database: run `rebuild` again once it has ended");
+            return Err(Failure::Failed(message));
+        }
+        if cancel.run_until_cancelled(tokio::time::sleep(LEASE / 20)).await.is_none() {
+            return Err(Failure::Failed("interrupted: nothing has changed".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the tables anew and swaps them in.
+async fn rebuild(
+    store: &Store,
+    config: &observer::Config,
+    markets: &Arc<Markets>,
+    anew: bool,
+    cancel: &CancellationToken,
+) -> Outcome {
+    let rebuild = Rebuild::begin(store, &config.worker, markets, anew).await?;
+    if rebuild.is_resumed {
+        tracing::info!("going on with the rebuild that was interrupted (--restart begins anew)");
+    }
+    fold(&rebuild, config, markets, cancel).await?;
+    tracing::info!("all stored events are folded: the workers are held off for the rest");
+    store.seize(&config.worker, LEASE).await?;
+    finish(&rebuild, config, markets, cancel).await
 }
 
 /// Folds all that is stored, and was not folded yet.
@@ -102,6 +136,11 @@ async fn finish(
             Ok(Swap::Done) => return Ok(()),
             Ok(Swap::Behind) => {}
             Err(error) if error.trouble() == Trouble::Contended => tracing::info!("trying again to swap: {error}"),
+            Err(error) if error.trouble() == Trouble::Away => {
+                return Err(Failure::Failed(format!(
+                    "the tables could not be swapped, or nobody could tell: {error}; run `rebuild` again"
+                )));
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -110,15 +149,17 @@ async fn finish(
     )))
 }
 
-/// Does `work` with all leases seized.
-async fn alone(store: &Store, holder: &str, work: impl Future<Output = Outcome>) -> Outcome {
-    store.seize(holder, LEASE).await?;
+/// Does `work`, and tells all the while that it is being done.
+async fn kept(store: &Store, name: &str, work: impl Future<Output = Outcome>) -> Outcome {
     let keep = async {
         let mut rounds = tokio::time::interval(LEASE / 5);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             rounds.tick().await;
-            if let Err(error) = store.keep(holder, LEASE).await {
-                tracing::warn!("the leases cannot be renewed: {error}");
+            match timeout(LEASE, store.keep(name, LEASE)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!("the leases cannot be renewed: {error}"),
+                Err(_) => tracing::warn!("the leases cannot be renewed: the database does not answer"),
             }
         }
     };

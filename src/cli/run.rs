@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, Outcome, subjects, cannot_connect, ending_in_time, log_to_stdout, until_signal};
 use crate::api;
 use crate::backoff::Backoff;
+use crate::chain::LOCAL_CHAIN;
 use crate::config::{Database, Logs, Node, ReadFrom, Worker};
 use crate::market::Markets;
 use crate::observer::{self, Board, Stopped};
@@ -106,8 +107,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
             }
         }
         Some(Ok(Some(chain))) => {
-            const LOCAL: u8 = 4;
-            if let Some((market, other)) = markets.chains().find(|(_, other)| ![*other, LOCAL].contains(&chain)) {
+            if let Some((market, other)) = markets.chains().find(|(_, other)| ![*other, LOCAL_CHAIN].contains(&chain)) {
                 return Err(Failure::Setting(format!(
                     "MARKETS: {} is on chain {other}, the database's rows are of chain {chain}: give it a database of its own (DATABASE_URL)",
                     market.name

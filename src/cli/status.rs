@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Failure, Outcome, connect, log_to_stderr, print};
+use super::{Failure, Outcome, connect_to_schema, log_to_stderr, print};
 use crate::chain::Timestamp;
 use crate::config::{Database, Logs};
 use crate::observer::State;
@@ -54,8 +54,7 @@ struct Line {
 
 pub async fn run(args: Args, logs: &Logs) -> Outcome {
     let _guard = log_to_stderr(logs, args.database.secrets())?;
-    let store = connect(&args.database).await?;
-    store.require_schema().await?;
+    let store = connect_to_schema(&args.database).await?;
     loop {
         let overview = store.overview().await?;
         let lines: Vec<_> = overview.checkpoints.iter().map(|checkpoint| Line::of(checkpoint, &overview)).collect();

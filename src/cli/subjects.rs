@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Failure;
-use crate::chain::{Source, Version};
+use crate::chain::Source;
 use crate::config::ReadFrom;
 use crate::market::{Markets, Stream};
 use crate::state::Store;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failure, Outcome, connect, log_to_stderr, print};
+use super::{Failure, Outcome, connect_to_schema, log_to_stderr, print};
 use crate::config::{self, Database, Logs, Markets, Node};
 use crate::subject::Nodes;
 use crate::telemetry::progress;
@@ -46,8 +46,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     let nodes = if args.offline { None } else { Some(args.node.nodes()?) };
     let nodes = nodes.map(Nodes::new).transpose().map_err(Failure::Setting)?.map(Arc::new);
     let _guard = log_to_stderr(logs, [args.database.secrets(), args.node.secrets()].concat())?;
-    let store = connect(&args.database).await?;
-    store.require_schema().await?;
+    let store = connect_to_schema(&args.database).await?;
     let progress = Arc::new(Progress::default());
     let verifying = verify::run(&store, &markets, nodes, &config, Arc::clone(&progress));
     let certificate = shown(&progress, verifying).await.map_err(|error| Failure::Failed(error.to_string()))?;

@@ -1,5 +1,6 @@
 //! From a raw event to a [`MarketEvent`], by the paths that the market file names.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -8,7 +9,7 @@ use super::field::Field;
 use super::file::{KeyPart, Stream};
 use super::fold::Entry;
 use super::json::{Object, Parsed};
-use super::rule::{Absent, Form, Rule};
+use super::rule::{Absent, Form, Path, Rule};
 use super::{Item, Key, MarketEvent, Standard};
 use super::{generics, value};
 use crate::chain::{Address, Amount, RawEvent, Timestamp};
@@ -38,7 +39,7 @@ impl Stream {
     /// What `raw` means in standard terms. Never panics, whatever the data.
     pub fn decode(&self, raw: &RawEvent) -> Result<MarketEvent, Refusal> {
         let data = Object::parse(&raw.data).map_err(|reason| refusal("data", reason))?;
-        let event = Event { stream: self, data, event_type: &raw.event_type };
+        let event = Event { stream: self, data, event_type: &raw.event_type, inner: RefCell::default() };
         let (item, standard) = event.item()?;
         let quantity = event.read(Field::Quantity, value::count)?;
         let (price, total) = event.money(quantity)?;
@@ -99,6 +100,8 @@ struct Event<'a> {
     stream: &'a Stream,
     data: Object<'a>,
     event_type: &'a str,
+    /// The struct in it that was looked into last, by its name: the next path mostly leads into the same one.
+    inner: RefCell<(&'a str, Object<'a>)>,
 }
 
 impl<'a> Event<'a> {
@@ -114,7 +117,7 @@ impl<'a> Event<'a> {
         };
         for path in paths {
             let refused = |reason| refusal(&path.to_string(), reason);
-            if let Some(value) = self.data.at(&path.0).map_err(refused)? {
+            if let Some(value) = self.at(path).map_err(refused)? {
                 return parse(value).map(Some).map_err(refused);
             }
         }
@@ -126,6 +129,21 @@ impl<'a> Event<'a> {
                 Err(refusal(&paths.join(" or "), "is missing".to_owned()))
             }
         }
+    }
+
+    /// The value at the end of a path, if one is told there.
+    fn at(&self, Path(names): &'a Path) -> Parsed<Option<&'a RawValue>> {
+        let [first, rest @ ..] = &names[..] else { return Ok(None) };
+        if rest.is_empty() {
+            return self.data.at(names);
+        }
+        let mut inner = self.inner.borrow_mut();
+        if inner.0 != first {
+            let value = self.data.at(std::slice::from_ref(first))?;
+            let parsed = value.map(|value| Object::parse(value.get())).transpose()?;
+            *inner = (first, parsed.unwrap_or_default());
+        }
+        inner.1.at(rest)
     }
 
     fn form(&self, field: Field) -> Form {

@@ -17,6 +17,15 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
     nearest(name, known).map(|other| format!("; did you mean `{other}`?")).unwrap_or_default()
 }
 
+/// The same where `known` are few: all of them, if none is meant.
+#[must_use]
+pub fn meant_or_known<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    match nearest(name, known.clone()) {
+        Some(other) => format!("; did you mean `{other}`?"),
+        None => format!("; known: {}", known.collect::<Vec<_>>().join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -68,16 +68,19 @@ impl Stream {
         self.observer.split_once(':').map_or(&self.observer, |(_, name)| name)
     }
 
-    /// Whether the event is one of this stream: by its type, if the stream names any, and by what its guid says of the handle.
+    /// Whether the event is one of this stream: by the number of its handle, or by its type; of a handle that is known, only
+    /// where the guid does not say that it is somebody else's.
     #[must_use]
     pub fn has(&self, event: &RawEvent) -> bool {
-        let account = self.source.account();
-        if let Source::CreationNumber { number, .. } = self.source
-            && (event.account_address, event.creation_number) == (account, number)
-        {
-            return true;
+        let is_of_type = || self.events.iter().any(|kind| **kind == *generics::base(&event.event_type));
+        let nobody = Source::ModuleEvent.account();
+        match &self.source {
+            Source::Handle(handle) => [handle.account, nobody].contains(&event.account_address) && is_of_type(),
+            Source::CreationNumber { account, number } => {
+                (event.account_address, event.creation_number) == (*account, *number)
+                    || (event.account_address == nobody && is_of_type())
+            }
+            Source::ModuleEvent => is_of_type(),
         }
-        let is_there = event.account_address == account || event.account_address == Source::ModuleEvent.account();
-        is_there && self.events.iter().any(|kind| **kind == *generics::base(&event.event_type))
     }
 }

@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::metrics::Observed;
 use super::watch::{Asked, Whom};
 use crate::chain::{SeqNo, Timestamp};
@@ -114,6 +116,8 @@ pub(super) struct Lane {
     pub(super) shown: Snapshot,
     executed_time: Option<Timestamp>,
     ledger_time: Option<Timestamp>,
+    /// Since when its node is away, whoever executes it.
+    pub(super) away: Option<Instant>,
 }
 
 impl Board {
@@ -134,6 +138,7 @@ impl Board {
             },
             executed_time: None,
             ledger_time: None,
+            away: None,
         };
         let lanes: Vec<_> = markets.streams().map(|stream| lane(&stream.observer)).collect();
         Self {
@@ -218,6 +223,7 @@ impl Board {
     pub(super) fn reads(&self, index: usize, ledger_time: Option<Timestamp>) {
         let mut lanes = self.lanes();
         lanes[index].ledger_time = ledger_time.or(lanes[index].ledger_time);
+        lanes[index].away = None;
         if lanes[index].shown.state != State::Following {
             self.change(&mut lanes, index, State::CatchingUp, None);
         }
@@ -236,6 +242,7 @@ impl Board {
 
     pub(super) fn caught_up(&self, index: usize) {
         let mut lanes = self.lanes();
+        lanes[index].away = None;
         if self.change(&mut lanes, index, State::Following, Some(Cause::CaughtUp)) {
             let shown = &lanes[index].shown;
             tracing::info!("{} is caught up: {} events executed", shown.observer, shown.next);
@@ -245,6 +252,8 @@ impl Board {
     pub(super) fn waits(&self, index: usize, cause: Cause, detail: &str) {
         let mut lanes = self.lanes();
         lanes[index].shown.last_error = Some(detail.to_owned());
+        let is_away = cause == Cause::NodeUnreachable;
+        lanes[index].away = is_away.then(|| lanes[index].away.unwrap_or_else(Instant::now));
         if !self.change(&mut lanes, index, State::Waiting, Some(cause)) {
             return;
         }

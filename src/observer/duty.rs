@@ -77,6 +77,7 @@ impl<S: Subject> Duty<S> {
     /// Waits until it is this worker's turn; `None` if cancelled before.
     async fn post(&mut self, cancel: &CancellationToken) -> Option<Post> {
         let mut counter = None;
+        let subject = Arc::clone(&self.subject);
         loop {
             match &*self.lease.borrow_and_update() {
                 Lease::Mine(epoch) => return Some(Post::Here(*epoch)),
@@ -90,6 +91,8 @@ impl<S: Subject> Duty<S> {
             tokio::select! {
                 () = cancel.cancelled() => return None,
                 changed = self.lease.changed() => changed.ok()?,
+                // It was given up as its node was away, and can be had again once that is back.
+                () = answer(&*subject, cancel), if self.board.away(self.index).is_some() => self.board.back(self.index),
                 () = tokio::time::sleep(LOOK), if self.config.until_caught_up => {}
             }
         }
@@ -129,5 +132,13 @@ impl<S: Subject> Duty<S> {
                 read => return Some(read.map_err(|error| error.to_string())),
             }
         }
+    }
+}
+
+/// Asks until a node answers.
+async fn answer<S: Subject>(subject: &S, cancel: &CancellationToken) {
+    let mut backoff = Backoff::default();
+    while subject.counter().await.is_err() {
+        backoff.wait(cancel).await;
     }
 }

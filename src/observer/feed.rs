@@ -19,7 +19,7 @@ use scanned::Scanned;
 use crate::backoff::Backoff;
 use crate::chain::{ChainId, RawEvent, SeqNo, Version};
 use crate::market::Stream;
-use crate::state::{Checkpoint, Executed, Slice};
+use crate::state::{Checkpoint, Executed, Slice, Store};
 use crate::subject::{Ledger, Page, Subject, SubjectError};
 
 /// How long a gap is read again before it is believed.
@@ -29,6 +29,7 @@ pub(super) struct Feed<S> {
     index: usize,
     stream: Arc<Stream>,
     subject: Arc<S>,
+    store: Store,
     pages: Pages<S>,
     lane: Sender,
     scanned: Scanned,
@@ -73,6 +74,7 @@ impl<S: Subject> Feed<S> {
             stream: Arc::clone(&duty.stream),
             pages: Pages::new(duty.index, Arc::clone(&duty.subject), Arc::clone(&duty.room)),
             subject: Arc::clone(&duty.subject),
+            store: duty.store.clone(),
             lane: duty.lane.clone(),
             scanned: Scanned::new(&duty.store, &duty.stream, epoch),
             board: Arc::clone(&duty.board),
@@ -219,6 +221,8 @@ impl<S: Subject> Feed<S> {
         let meaning = self.stream.entry(&raw);
         match &meaning {
             Ok(_) => self.parked = 0,
+            // Somebody has looked at it.
+            Err(_) if self.store.leaves_out(&self.stream.observer, raw.seq_no) => self.parked = 0,
             Err(why) => {
                 self.parked += 1;
                 tracing::warn!(

@@ -1,22 +1,28 @@
 //! Keeping leases: which observers this worker executes, and telling each when that changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Config;
 use super::board::Board;
 use crate::market::Markets;
-use crate::state::{Leases, Store, StoreError, Trouble};
+use crate::state::{Leases, Store, Trouble, Wants};
 
 /// Rounds within a lease: one that fails, or two, are no harm.
 const ROUNDS: u32 = 3;
+/// How long a round may take, whatever the lease. A database that is locked or slow needs some time; one that has gone
+/// without a word never answers, and what was asked of it is given up.
+const ROUND: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(30);
+/// Leases for which an observer that gets nowhere is held on to, though another worker wants it.
+const STUCK: u32 = 10;
 /// At the end nobody waits longer to give leases up: they expire by themselves.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -81,6 +87,8 @@ struct Keeper {
     /// By the streams' order.
     told: Vec<(String, watch::Sender<Lease>)>,
     unwanted: mpsc::UnboundedReceiver<String>,
+    /// When the leases that were last told run out.
+    until: Option<Instant>,
     shown: Option<Leases>,
     is_failing: bool,
 }
@@ -98,7 +106,10 @@ impl Keeper {
             markets.streams().map(|stream| (stream.observer.to_string(), watch::channel(Lease::Unknown).0)).collect();
         let wants = told.iter().map(|(observer, _)| observer.clone()).collect();
         let (sender, unwanted) = mpsc::unbounded_channel();
-        (Self { store, board, worker, length, wants, told, unwanted, shown: None, is_failing: false }, sender)
+        (
+            Self { store, board, worker, length, wants, told, unwanted, until: None, shown: None, is_failing: false },
+            sender,
+        )
     }
 
     /// The lease of the stream at `index`, as it changes.
@@ -110,24 +121,65 @@ impl Keeper {
     async fn run(mut self, stop: CancellationToken) {
         let mut rounds = interval(self.length / ROUNDS);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(rounds.tick()).await.is_some() {
-            while let Ok(observer) = self.unwanted.try_recv() {
-                self.wants.remove(&observer);
-            }
-            // Never given up half-way: nobody knows what a server does with it then.
-            let round = self.store.lease(&self.worker, &self.wants, self.length);
-            let done = until_stopped(pin!(round), &stop).await;
-            match done {
-                Some(Ok(leases)) => self.tell(leases),
-                Some(Err(error)) => self.fails(&error),
+        while self.before_they_run_out(stop.run_until_cancelled(rounds.tick())).await.is_some() {
+            let (store, worker, length, wants) = (self.store.clone(), self.worker.clone(), self.length, self.wants());
+            let began = Instant::now();
+            let round = timeout(length.clamp(*ROUND.start(), *ROUND.end()), store.lease(&worker, &wants, length));
+            match self.before_they_run_out(until_stopped(pin!(round), &stop)).await {
+                Some(Ok(Ok(leases))) => self.tell(leases, began.elapsed()),
+                Some(Ok(Err(error))) if error.trouble() == Trouble::Contended => {}
+                Some(Ok(Err(error))) => self.fails(&error.to_string()),
+                Some(Err(_)) => self.fails("the database does not answer"),
                 None => return,
             }
         }
         let _ = timeout(GOODBYE, self.store.release(&self.worker)).await;
     }
 
-    fn tell(&mut self, leases: Leases) {
+    fn wants(&mut self) -> Wants {
+        while let Ok(observer) = self.unwanted.try_recv() {
+            self.wants.remove(&observer);
+        }
+        let patience = self.length * STUCK;
+        let is_stuck = |index| self.board.away(index).is_some_and(|away| away >= patience);
+        let stuck = self.told.iter().enumerate().filter(|(index, _)| is_stuck(*index));
+        let stuck = stuck.map(|(_, (observer, _))| observer.clone()).filter(|observer| self.wants.contains(observer));
+        Wants { stuck: stuck.collect(), all: self.wants.clone() }
+    }
+
+    /// Does `work`; should the leases run out meanwhile, says so.
+    async fn before_they_run_out<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        while let Some(until) = self.until {
+            match timeout_at(until, &mut work).await {
+                Ok(done) => return done,
+                Err(_) => self.run_out(),
+            }
+        }
+        work.await
+    }
+
+    /// Others may have taken them, and nobody can say: until somebody does, this worker executes nothing.
+    fn run_out(&mut self) {
+        self.until = None;
+        self.shown = None;
+        let lapse = |before: &mut Lease| {
+            let is_mine = matches!(before, Lease::Mine(_));
+            *before = if is_mine { Lease::Unknown } else { before.clone() };
+            is_mine
+        };
+        let count = self.told.iter().filter(|(_, told)| told.send_if_modified(lapse)).count();
+        if count > 0 {
+            tracing::warn!("{count} leases have run out: nothing is executed here until the database renews them");
+        }
+    }
+
+    /// A round that took so long has told this.
+    fn tell(&mut self, leases: Leases, took: Duration) {
         self.is_failing = false;
+        // Whatever is still written after the end of a lease has its epoch against it. So this may err on the side of those whose
+        // database is slow, who would otherwise stop in every round.
+        self.until = Some(Instant::now() + self.length.max(2 * took));
         for (index, (observer, told)) in self.told.iter().enumerate() {
             let lease = match (leases.mine.get(observer), leases.others.get(observer)) {
                 (Some(epoch), _) => Lease::Mine(Some(*epoch)),
@@ -148,8 +200,8 @@ impl Keeper {
         }
     }
 
-    fn fails(&mut self, error: &StoreError) {
-        if error.trouble() != Trouble::Contended && !std::mem::replace(&mut self.is_failing, true) {
+    fn fails(&mut self, error: &str) {
+        if !std::mem::replace(&mut self.is_failing, true) {
             tracing::warn!("leases cannot be renewed, other workers may take over: {error}");
         }
     }

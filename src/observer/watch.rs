@@ -134,6 +134,16 @@ impl Board {
         }
     }
 
+    /// For how long the node of that observer has been away.
+    pub(super) fn away(&self, index: usize) -> Option<Duration> {
+        self.lanes()[index].away.map(|since| since.elapsed())
+    }
+
+    /// It is there again.
+    pub(super) fn back(&self, index: usize) {
+        self.lanes()[index].away = None;
+    }
+
     pub(super) fn database_is_silent(&self, silent: Duration, answers: bool) {
         let seconds = silent.as_secs();
         if answers {

@@ -21,7 +21,7 @@ use super::watch::{Asking, Whom};
 use crate::backoff::Backoff;
 use crate::chain::{SeqNo, Version};
 use crate::market::{Markets, Stream};
-use crate::state::{After, Committed, Plan, Slice, Store, StoreError, Trouble};
+use crate::state::{After, Committed, EVENTS_PER_COMMIT, Plan, Slice, Store, StoreError, Trouble};
 
 /// How long streams that are catching up wait for one another's next page, so that events come in ledger order and late
 /// ones, which cost more, stay rare. Never a condition: without it the result is the same.
@@ -110,7 +110,7 @@ impl Writer {
             let nothing = self.lanes.iter().all(Lane::is_empty);
             let missing = !nothing && self.lanes.iter().any(|lane| lane.busy && lane.is_empty());
             let coming = self.lanes.iter().any(|lane| lane.busy);
-            let early = coming && self.under_way.is_some() && self.waiting() < self.store.events_per_commit();
+            let early = coming && self.under_way.is_some() && self.waiting() < EVENTS_PER_COMMIT;
             if !nothing && !missing && !early {
                 return Some(self.take());
             }
@@ -186,9 +186,8 @@ impl Writer {
         let mut horizon = self.horizon();
         let mut versions: Vec<_> =
             self.lanes.iter().flat_map(|lane| lane.versions().take_while(|version| *version <= horizon)).collect();
-        let most = self.store.events_per_commit();
-        if versions.len() > most {
-            horizon = *versions.select_nth_unstable(most - 1).1;
+        if versions.len() > EVENTS_PER_COMMIT {
+            horizon = *versions.select_nth_unstable(EVENTS_PER_COMMIT - 1).1;
         }
         self.lanes.iter_mut().filter_map(|lane| lane.take(horizon)).collect()
     }

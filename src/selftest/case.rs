@@ -8,15 +8,21 @@ use rand_chacha::ChaCha8Rng;
 use super::chain::{Chain, Mishap};
 use super::check;
 use super::faults::Armed;
-use super::ground::Ground;
+use super::ground::{Ground, Seat};
+use super::imports::Imports;
+use super::letters::Operator;
 use super::rebuild::{Rebuilding, Step};
 use super::tally::Tally;
 use super::worker::{Told, Worker, Written};
+use crate::market::Markets;
 use crate::simulate::{self, Node};
-use crate::state::{Import, ImportedCollection, Store};
+use crate::state::Store;
 
 /// Workers at once, at most.
 pub const WORKERS: usize = 4;
+/// Whose seat is whose, behind the workers'.
+pub const REBUILD: usize = WORKERS;
+pub const OPERATOR: usize = WORKERS + 1;
 /// Steps without faults in which a case must come to its end, for each event.
 const LAST_STEPS: usize = 10;
 const EVENTS: std::ops::Range<u64> = 20..240;
@@ -29,6 +35,8 @@ pub struct Finished {
     pub trace: Vec<String>,
     /// The chain, for whoever wants to compare the tables with it.
     pub node: Arc<Node>,
+    /// How many events stayed out of the tables though they can be decoded, as they were discarded.
+    pub left_out: u64,
 }
 
 /// Where and why a case failed.
@@ -44,6 +52,10 @@ struct Case<'a> {
     chain: Chain,
     seats: Vec<Option<Worker>>,
     rebuilding: Option<Rebuilding>,
+    operator: Operator,
+    imports: Imports,
+    /// What the market file says.
+    markets: Arc<Markets>,
     /// Workers so far, of which each has another name.
     names: usize,
     /// Those whose leases have not run out, though they are no more.
@@ -69,12 +81,16 @@ pub async fn run(ground: &Ground, seed: u64) -> Result<Finished, Failed> {
     };
     let workers = rng.random_range(1..=WORKERS);
     let has_leases = rng.random_ratio(7, 8);
+    let markets = if rng.random_ratio(1, 3) { &ground.wrong_markets } else { &ground.markets };
     let mut case = Case {
         ground,
         rng,
         chain: Chain::new(Node::new(config)),
         seats: (0..workers).map(|_| None).collect(),
         rebuilding: None,
+        operator: Operator::new(ground.seat(OPERATOR)),
+        imports: Imports::default(),
+        markets: Arc::clone(markets),
         names: 0,
         gone: vec![],
         tally: Tally::default(),
@@ -85,13 +101,13 @@ pub async fn run(ground: &Ground, seed: u64) -> Result<Finished, Failed> {
     let done = case.all().await;
     let Case { tally, trace, chain, .. } = case;
     match done {
-        Ok(()) => Ok(Finished { tally, trace, node: chain.node }),
+        Ok(left_out) => Ok(Finished { tally, trace, node: chain.node, left_out }),
         Err(what) => Err(Failed { step: trace.len(), what, trace }),
     }
 }
 
 impl Case<'_> {
-    async fn all(&mut self) -> Result<(), String> {
+    async fn all(&mut self) -> Result<u64, String> {
         self.ground.empty().await.map_err(|error| format!("the database cannot be emptied: {error}"))?;
         for seat in 0..self.seats.len() {
             self.seats[seat] = Some(self.new_worker(seat));
@@ -102,18 +118,22 @@ impl Case<'_> {
         self.finish().await?;
         self.tally.count("cases");
         self.tally.add("events", self.chain.len() as u64);
-        let checked = check::all(self.ground, &self.chain).await?;
+        let checked = check::all(self.ground, &self.chain, &self.operator, &self.imports).await?;
         self.tally.add("parked events", checked.parked);
-        Ok(())
+        Ok(checked.left_out)
     }
 
     fn new_worker(&mut self, seat: usize) -> Worker {
         self.names += 1;
-        Worker::new(format!("worker-{}", self.names), self.ground.seat(seat), self.has_leases)
+        Worker::new(format!("worker-{}", self.names), &self.seat(seat), self.has_leases)
+    }
+
+    /// With what the market file says now.
+    fn seat(&self, number: usize) -> Seat {
+        Seat { markets: Arc::clone(&self.markets), ..self.ground.seat(number).clone() }
     }
 
     async fn step(&mut self) -> Result<(), String> {
-        // A dead letter's retry or discard would be one more.
         match self.rng.random_range(0..100) {
             0..5 => {
                 let events = self.rng.random_range(1..30);
@@ -126,6 +146,9 @@ impl Case<'_> {
             8 => self.crash(),
             9..11 => self.fall_asleep().await,
             11..30 => self.rebuild().await,
+            30..33 => self.handle_letters().await,
+            33 => self.import().await,
+            34 => self.mend().await,
             _ => self.work().await,
         }
     }
@@ -202,7 +225,11 @@ impl Case<'_> {
         });
         let is_lost = self.has_faults && self.rng.random_ratio(1, 8);
         let told = match chosen.map_or(Act::Read, |(act, _)| act) {
-            Act::Lease => worker.lease(is_lost, &mut self.tally).await,
+            Act::Lease => {
+                let stuck = (self.has_faults && self.rng.random_ratio(1, 8)).then(|| self.any_observer());
+                let armed = is_lost.then(|| Armed::draw(&mut self.rng));
+                return worker.lease(stuck, armed, &mut self.tally).await;
+            }
             Act::Begin => worker.begin(&to_begin[self.rng.random_range(0..to_begin.len())]).await,
             Act::Read => self.read(worker, is_behind),
             Act::Plan => worker.plan(is_lost, &mut self.rng, &mut self.tally).await,
@@ -273,40 +300,47 @@ impl Case<'_> {
         self.seats[seat] = Some(self.new_worker(seat));
     }
 
-    /// An import of a collection that some event tells of.
     async fn import(&mut self) -> Result<(), String> {
-        let created: Vec<_> = check::entries(&self.ground.markets, &self.chain)
-            .into_iter()
-            .map(|entry| entry.event)
-            .filter(|event| event.item.token_id.is_none())
-            .collect();
-        if created.is_empty() {
-            return Ok(());
-        }
-        let event = &created[self.rng.random_range(0..created.len())];
-        let (Some(id), Some(creator), Some(name)) =
-            (event.item.collection_id, event.item.creator, event.item.collection_name.as_ref())
-        else {
-            return Ok(());
-        };
-        let number = self.rng.random_range(0..1_000_u32);
-        let collection = ImportedCollection {
-            collection_id: id.to_string(),
-            creator,
-            name: name.to_string(),
-            standard: event.standard,
-            description: self.rng.random_bool(0.5).then(|| format!("imported {number}")),
-            uri: self.rng.random_bool(0.5).then(|| format!("https://example.com/{number}")),
-            supply: None,
-            maximum: None,
-            metadata: serde_json::Map::new(),
-            created_version: None,
-        };
-        let import = Import { collections: vec![collection], tokens: vec![] };
+        let entries = check::entries(&self.ground.markets, &self.chain);
+        let Some((import, line)) = self.imports.draw(&entries, &mut self.rng) else { return Ok(()) };
         self.ground.store().import(&import).await.map_err(|error| error.to_string())?;
         self.tally.count("imports");
-        self.say("import", &format!("of {id}"));
+        self.say("import", &line);
         Ok(())
+    }
+
+    /// An operator looks after dead letters.
+    async fn handle_letters(&mut self) -> Result<(), String> {
+        let armed = self.rng.random_ratio(1, 3).then(|| Armed::draw(&mut self.rng));
+        let markets = Arc::clone(&self.markets);
+        let done = self.operator.handle(&markets, armed, &mut self.rng, &mut self.tally).await?;
+        let (Written::Told(line) | Written::Crashed(line)) = done;
+        self.say("operator", &line);
+        Ok(())
+    }
+
+    /// The market file is mended, and everybody is started again with it.
+    async fn mend(&mut self) -> Result<(), String> {
+        if Arc::ptr_eq(&self.markets, &self.ground.markets) {
+            return Ok(());
+        }
+        self.markets = Arc::clone(&self.ground.markets);
+        self.tally.count("market files mended");
+        self.say("operator", "mends the market file, and starts everybody again");
+        if let Some(rebuilding) = self.rebuilding.take() {
+            self.gone.push(rebuilding.name().to_owned());
+        }
+        for seat in 0..self.seats.len() {
+            let Some(worker) = self.seats[seat].take() else { return Err("a seat is empty".to_owned()) };
+            self.ground.store().release(&worker.name).await.map_err(|error| error.to_string())?;
+            self.seats[seat] = Some(self.new_worker(seat));
+        }
+        Ok(())
+    }
+
+    fn any_observer(&mut self) -> String {
+        let streams = self.rng.random_range(0..self.markets.streams().count());
+        self.markets.streams().nth(streams).map(|stream| stream.observer.to_string()).unwrap_or_default()
     }
 
     async fn rebuild(&mut self) -> Result<(), String> {
@@ -318,9 +352,17 @@ impl Case<'_> {
             self.names += 1;
             let name = format!("rebuild-{}", self.names);
             let anew = self.rng.random_ratio(1, 4);
-            let (rebuilding, line) = Rebuilding::begin(name, self.ground.seat(WORKERS), anew).await?;
-            self.say(rebuilding.name(), &line);
-            self.rebuilding = Some(rebuilding);
+            match Rebuilding::begin(name.clone(), &self.seat(REBUILD), anew).await {
+                Ok((rebuilding, line)) => {
+                    self.say(&name, &line);
+                    self.rebuilding = Some(rebuilding);
+                }
+                Err(Ok(other)) => {
+                    self.say(&name, &format!("waits for {other}, which was killed"));
+                    return self.run_out(other).await;
+                }
+                Err(Err(why)) => return Err(why),
+            }
             return Ok(());
         };
         let name = rebuilding.name().to_owned();
@@ -350,6 +392,7 @@ impl Case<'_> {
         if let Some(rebuilding) = self.rebuilding.take() {
             self.gone.push(rebuilding.name().to_owned());
         }
+        self.mend().await?;
         for name in std::mem::take(&mut self.gone) {
             self.ground.store().oversleep(&name).await.map_err(|error| error.to_string())?;
         }
@@ -366,6 +409,9 @@ impl Case<'_> {
         let limit = 1_000 + LAST_STEPS * self.chain.len();
         for _ in 0..limit {
             if self.is_at_the_end().await? {
+                let with_discarded = self.rng.random_bool(0.5);
+                let line = self.operator.retry_all(&self.markets, with_discarded, &mut self.tally).await?;
+                self.say("operator", &line);
                 return Ok(());
             }
             self.work().await?;

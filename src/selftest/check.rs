@@ -1,7 +1,7 @@
 //! What must hold at the end of a case: `verify` passes, and the tables are what folding the chain's whole history makes of
 //! them, one version after the other, whatever is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::chain::{Chain, raw};
 use super::ground::Ground;
-use crate::chain::{RawEvent, Timestamp};
+use super::imports::Imports;
+use super::letters::Operator;
+use crate::chain::{RawEvent, SeqNo, Timestamp};
 use crate::market::fold::{self, Entry, Rows};
 use crate::market::{Markets, Stream};
 use crate::state::entities::{collections, tokens};
-use crate::state::{Snapshot, Store, StoreError, convert};
+use crate::state::{LetterKey, LetterState, Snapshot, Store, StoreError, convert};
 use crate::subject::{Config, Nodes};
 use crate::verify;
 
@@ -24,9 +26,15 @@ const ALL: u64 = 1 << 20;
 const SHOWN: usize = 5;
 
 /// What was found beside.
+#[derive(Default)]
 pub struct Checked {
     pub parked: u64,
+    /// Events that could be decoded, and are discarded.
+    pub left_out: u64,
 }
+
+/// Events that are discarded.
+type LeftOut = BTreeSet<LetterKey>;
 
 /// All events that can be decoded, in ledger order; within a version the fold knows the order.
 pub fn entries(markets: &Markets, chain: &Chain) -> Vec<Entry> {
@@ -39,17 +47,20 @@ pub fn entries(markets: &Markets, chain: &Chain) -> Vec<Entry> {
 }
 
 /// Fails with what differs.
-pub async fn all(ground: &Ground, chain: &Chain) -> Result<Checked, String> {
+pub async fn all(ground: &Ground, chain: &Chain, operator: &Operator, imports: &Imports) -> Result<Checked, String> {
     verified(ground, chain).await?;
-    let snapshot = ground.store().snapshot().await.map_err(|error| error.to_string())?;
-    let mut differences = vec![];
-    let mut parked = 0;
+    let told = |error: StoreError| error.to_string();
+    let snapshot = ground.store().snapshot().await.map_err(told)?;
+    let (mut differences, mut checked) = (vec![], Checked::default());
+    let left_out = left_out(&ground.markets, &snapshot, operator, &mut differences).await.map_err(told)?;
     for stream in ground.markets.streams() {
-        parked += stored(stream, chain, &snapshot, &mut differences).await.map_err(|error| error.to_string())?;
+        stored(stream, chain, &left_out, &snapshot, &mut checked, &mut differences).await.map_err(told)?;
     }
-    folded(&ground.markets, chain, &snapshot, &mut differences).await.map_err(|error| error.to_string())?;
+    let mut entries = entries(&ground.markets, chain);
+    entries.retain(|entry| !left_out.contains(&key(&entry.observer, entry.seq_no)));
+    folded(&entries, imports, &snapshot, &mut differences).await.map_err(told)?;
     if differences.is_empty() {
-        return Ok(Checked { parked });
+        return Ok(checked);
     }
     let count = differences.len();
     differences.truncate(SHOWN);
@@ -76,40 +87,69 @@ async fn verified(ground: &Ground, chain: &Chain) -> Result<(), String> {
     Err(format!("verify: {}: {}", certificate.conclusion(), differences.join("; ")))
 }
 
-/// The stored events are the chain's, and those that cannot be decoded are parked; how many these are.
+fn key(observer: &Arc<str>, seq_no: SeqNo) -> LetterKey {
+    LetterKey { observer: Arc::clone(observer), seq_no }
+}
+
+/// What is discarded: just what the operator was told to be.
+async fn left_out(
+    markets: &Markets,
+    snapshot: &Snapshot,
+    operator: &Operator,
+    differences: &mut Vec<String>,
+) -> Result<LeftOut, StoreError> {
+    let mut left_out = LeftOut::new();
+    for stream in markets.streams() {
+        let letters = snapshot.chunk(&stream.observer, -1, ALL).await?.dead_letters.into_iter();
+        let discarded = letters.filter(|letter| letter.state == LetterState::Discarded.name());
+        left_out.extend(discarded.map(|letter| key(&stream.observer, SeqNo::from_column(letter.seq_no))));
+    }
+    let sure = |keys: &LeftOut| keys.difference(&operator.unsure).cloned().collect::<LeftOut>();
+    compare("discarded events", &sure(&operator.discarded), &sure(&left_out), differences);
+    Ok(left_out)
+}
+
+/// The stored events are the chain's, and those that cannot be decoded are parked, unless they are left out.
 async fn stored(
     stream: &Arc<Stream>,
     chain: &Chain,
+    left_out: &LeftOut,
     snapshot: &Snapshot,
+    checked: &mut Checked,
     differences: &mut Vec<String>,
-) -> Result<u64, StoreError> {
+) -> Result<(), StoreError> {
     let chunk = snapshot.chunk(&stream.observer, -1, ALL).await?;
     let emitted: Vec<RawEvent> = chain.events(stream).iter().map(|event| raw(stream, event)).collect();
-    let refused: Vec<i64> =
-        emitted.iter().filter(|raw| stream.entry(raw).is_err()).map(|raw| raw.seq_no.column()).collect();
-    let letters: Vec<i64> = chunk.dead_letters.iter().map(|letter| letter.seq_no).collect();
-    compare(&format!("dead letters of {}", stream.observer), &refused, &letters, differences);
+    let is_out = |raw: &RawEvent| left_out.contains(&key(&stream.observer, raw.seq_no));
+    let parked = |raw: &&RawEvent| stream.entry(raw).is_err() && !is_out(raw);
+    let refused: Vec<i64> = emitted.iter().filter(parked).map(|raw| raw.seq_no.column()).collect();
+    let letters = chunk.dead_letters.iter().filter(|letter| letter.state == LetterState::Parked.name());
+    let letters: Vec<i64> = letters.map(|letter| letter.seq_no).collect();
+    compare(&format!("parked events of {}", stream.observer), &refused, &letters, differences);
+    checked.parked += refused.len() as u64;
     compare(&format!("number of events of {}", stream.observer), &emitted.len(), &chunk.events.len(), differences);
     for (raw, found) in emitted.iter().zip(&chunk.events) {
-        let time: Option<Timestamp> = stream.entry(raw).map_or(raw.block_time, |entry| entry.event.time);
+        let entry = stream.entry(raw).ok().filter(|_| !is_out(raw));
+        checked.left_out += u64::from(is_out(raw) && stream.entry(raw).is_ok());
+        let time: Option<Timestamp> = entry.map_or(raw.block_time, |entry| entry.event.time);
         let expected = convert::event(&stream.observer, raw, time, found.recorded_at);
         compare(&format!("event {} of {}", raw.seq_no, stream.observer), &expected, found, differences);
     }
-    let told: Vec<_> =
-        emitted.iter().filter_map(|raw| stream.entry(raw).ok()).map(|entry| convert::activity(&entry)).collect();
+    let told = emitted.iter().filter(|raw| !is_out(raw)).filter_map(|raw| stream.entry(raw).ok());
+    let told: Vec<_> = told.map(|entry| convert::activity(&entry)).collect();
     compare(&format!("activities of {}", stream.observer), &told, &chunk.activities, differences);
-    Ok(refused.len() as u64)
+    Ok(())
 }
 
 /// The rows are what folding version after version makes of them.
 async fn folded(
-    markets: &Markets,
-    chain: &Chain,
+    entries: &[Entry],
+    imports: &Imports,
     snapshot: &Snapshot,
     differences: &mut Vec<String>,
 ) -> Result<(), StoreError> {
     let (mut rows, mut unexpected) = (Rows::default(), 0);
-    for version in entries(markets, chain).chunk_by(|one, other| one.version == other.version) {
+    for version in entries.chunk_by(|one, other| one.version == other.version) {
         let batch: Vec<&Entry> = version.iter().collect();
         let changes = fold::fold(&batch, &rows, &[]);
         rows.orders.extend(changes.rows.orders);
@@ -134,28 +174,39 @@ async fn folded(
     // Nobody knows when a row was written, and what an import tells is its own.
     let now = crate::state::now();
     let key = |row: &tokens::Model| (row.token_id.clone(), row.property_version);
-    let expected: BTreeMap<_, _> =
-        rows.tokens.values().map(|token| convert::token_row(token, now)).map(|row| (key(&row), row)).collect();
-    let found = snapshot.tokens(("", i64::MIN), ALL).await?.into_iter();
-    let found = found.map(|row| (key(&row), tokens::Model { updated_at: now, ..row })).collect();
+    let expected = rows.tokens.values().map(|token| token_alone(convert::token_row(token, now)));
+    let expected: BTreeMap<_, _> = expected.map(|row| (key(&row), row)).collect();
+    let mut found = BTreeMap::new();
+    for row in snapshot.tokens(("", i64::MIN), ALL).await? {
+        differences.extend(imports.missing_of_token(&row).map(|what| format!("token {}: {what}", row.token_id)));
+        if expected.contains_key(&key(&row)) || !imports.made(&row) {
+            found.insert(key(&row), tokens::Model { updated_at: now, ..token_alone(row) });
+        }
+    }
     compare_rows("tokens", &expected, &found, differences);
 
-    let expected: BTreeMap<_, _> = rows
-        .collections
-        .values()
-        .map(|collection| convert::collection_row(collection, now))
-        .map(|row| (row.collection_id.clone(), without_imported(row)))
-        .collect();
-    let found = snapshot.collections("", ALL).await?.into_iter();
-    let found = found
-        .map(|row| (row.collection_id.clone(), collections::Model { updated_at: now, ..without_imported(row) }))
-        .collect();
+    let expected =
+        rows.collections.values().map(|collection| collection_alone(convert::collection_row(collection, now)));
+    let expected: BTreeMap<_, _> = expected.map(|row| (row.collection_id.clone(), row)).collect();
+    let mut found = BTreeMap::new();
+    for row in snapshot.collections("", ALL).await? {
+        let missing = imports.missing_of_collection(&row);
+        differences.extend(missing.map(|what| format!("collection {}: {what}", row.collection_id)));
+        if expected.contains_key(&row.collection_id) || !imports.made_collection(&row) {
+            let row = collections::Model { updated_at: now, ..collection_alone(row) };
+            found.insert(row.collection_id.clone(), row);
+        }
+    }
     compare_rows("collections", &expected, &found, differences);
     Ok(())
 }
 
-fn without_imported(row: collections::Model) -> collections::Model {
-    collections::Model { description: None, uri: None, metadata: None, imported: 0, ..row }
+fn collection_alone(row: collections::Model) -> collections::Model {
+    collections::Model { description: None, uri: None, supply: None, maximum: None, metadata: None, imported: 0, ..row }
+}
+
+fn token_alone(row: tokens::Model) -> tokens::Model {
+    tokens::Model { description: None, uri: None, supply: None, maximum: None, metadata: None, imported: 0, ..row }
 }
 
 fn compare_rows<K: Ord + Debug, R: PartialEq + Debug>(

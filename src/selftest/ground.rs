@@ -4,19 +4,32 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::case::WORKERS;
+use super::case::OPERATOR;
 use super::chain::CHAIN;
 use super::faults::Injector;
 use crate::chain::{Address, ChainId, Version};
 use crate::market::{Market, Markets};
 use crate::state::{DatabaseUrl, Store, StoreError};
 
+/// What a wrong market file has in the place of the right one's: it asks for what no sale and no accepted offer tells, and
+/// takes prices of listings for small numbers. Of what it understands it makes the same rows.
+const WRONG: [(&str, &str); 3] = [
+    (r#"buyer = "buyer","#, r#"buyer = "bought_by","#),
+    (r#"ends = "is_offer_end","#, r#"ends = "is_end","#),
+    (
+        r#"seller = "seller", price = "price", quantity"#,
+        r#"seller = "seller", expires_in = "price", price = "price", quantity"#,
+    ),
+];
+
 /// A database that is emptied before each case.
 pub struct Ground {
     pub markets: Arc<Markets>,
+    /// The same, from a wrong market file.
+    pub wrong_markets: Arc<Markets>,
     /// For what nobody in a case does.
     store: Store,
-    /// Of the workers, and of a rebuild.
+    /// Of the workers, a rebuild, and an operator.
     seats: Vec<Seat>,
     _folder: Option<TempDir>,
 }
@@ -43,17 +56,25 @@ impl Ground {
             let url = format!("sqlite://{}?mode=rwc", folder.path().join("selftest.db").display());
             (url.parse()?, Some(folder))
         };
-        let markets = vec![Market::built_in("imart", None).map_err(|error| error.to_string())?];
+        let markets = |text: &str| {
+            let market = Market::parse("imart", text, None).map_err(|error| error.to_string())?;
+            Markets::new(vec![market]).map(Arc::new)
+        };
+        let right = include_str!("../../markets/imart.toml");
+        let wrong = WRONG.iter().try_fold(right.to_owned(), |text, (from, to)| {
+            let is_there = text.matches(from).count() == 1;
+            is_there.then(|| text.replace(from, to)).ok_or_else(|| format!("the market file has not one {from}: a bug"))
+        })?;
+        let (markets, wrong_markets) = (markets(right)?, markets(&wrong)?);
         let store = Store::connect(&url).await.map_err(|error| error.to_string())?;
         store.claim().await.map_err(|error| error.to_string())?;
-        let markets = Arc::new(Markets::new(markets)?);
         let mut seats = vec![];
-        for _ in 0..=WORKERS {
+        for _ in 0..=OPERATOR {
             let faults = Arc::new(Injector::default());
             let store = Store::connect(&url).await.map_err(|error| error.to_string())?.recorded(faults.clone());
             seats.push(Seat { store, faults, markets: Arc::clone(&markets), chain_id: Some(CHAIN) });
         }
-        Ok(Self { markets, store, seats, _folder: folder })
+        Ok(Self { markets, wrong_markets, store, seats, _folder: folder })
     }
 
     /// Deletes all rows, and makes the checkpoints anew.

@@ -1,21 +1,23 @@
 //! A simulated `rebuild`: it follows the stored events as a worker follows a node, seizes the leases, and swaps the tables.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::faults::Armed;
+use super::faults::{Armed, Injector};
 use super::ground::Seat;
 use super::tally::Tally;
 use super::worker::{LEASE, Told, Worker, Written};
-use crate::state::{Rebuild, Store, StoredEvents, Swap, Trouble};
+use crate::state::{Rebuild, Store, StoreError, StoredEvents, Swap, Trouble};
 use crate::subject::Subject;
 
 /// A rebuild under way.
 pub struct Rebuilding {
     rebuild: Rebuild,
     live: Store,
+    faults: Arc<Injector>,
     worker: Worker,
     has_seized: bool,
 }
@@ -29,12 +31,18 @@ pub enum Step {
 
 impl Rebuilding {
     /// Begins, or goes on with what another one has left.
-    pub async fn begin(name: String, seat: &Seat, anew: bool) -> Result<(Self, String), String> {
+    /// `Err(Ok)`: another one, which is named, has not ended.
+    pub async fn begin(name: String, seat: &Seat, anew: bool) -> Result<(Self, String), Result<String, String>> {
         let (live, markets) = (seat.store.clone(), &seat.markets);
-        let rebuild = Rebuild::begin(&live, markets, anew).await.map_err(|error| error.to_string())?;
+        let told = |error: StoreError| Err(error.to_string());
+        if let Some(other) = live.claim_rebuild(&name, LEASE).await.map_err(told)? {
+            return Err(Ok(other));
+        }
+        let rebuild = Rebuild::begin(&live, &name, markets, anew).await.map_err(told)?;
         let begun = if rebuild.is_resumed { "goes on with a rebuild" } else { "begins a rebuild" };
         let worker = Worker::new(name, &Seat { store: rebuild.store.clone(), ..seat.clone() }, false);
-        Ok((Self { rebuild, live, worker, has_seized: false }, begun.to_owned()))
+        let faults = Arc::clone(&seat.faults);
+        Ok((Self { rebuild, live, faults, worker, has_seized: false }, begun.to_owned()))
     }
 
     pub fn name(&self) -> &str {
@@ -74,7 +82,7 @@ impl Rebuilding {
             self.worker.feeds.values_mut().for_each(|feed| feed.is_caught_up = false);
             return Ok(Step::Told("seizes all leases".to_owned()));
         }
-        self.swap(tally).await
+        self.swap(armed, tally).await
     }
 
     async fn read(&mut self, observer: &str, tally: &mut Tally) -> Told {
@@ -85,20 +93,37 @@ impl Rebuilding {
         self.worker.read(observer, page, counter, tally)
     }
 
-    async fn swap(&mut self, tally: &mut Tally) -> Result<Step, String> {
-        match self.rebuild.swap().await {
-            Err(error) if error.trouble() == Trouble::Contended => Ok(Step::Told("cannot swap now".to_owned())),
-            Err(error) => Err(error.to_string()),
-            Ok(Swap::Behind) => {
+    async fn swap(&mut self, armed: Option<Armed>, tally: &mut Tally) -> Result<Step, String> {
+        self.faults.arm(armed);
+        let swapped = self.faults.or_crash(self.rebuild.swap()).await;
+        let fired = self.faults.disarm();
+        if let Some((edge, fault)) = fired {
+            tally.database(edge, fault);
+            tally.count("faults within swaps");
+        }
+        let line = match swapped {
+            None => return Ok(Step::Over(format!("crashes while it swaps, at {:?}", fired.map(|(edge, _)| edge)))),
+            Some(Err(error)) if error.trouble() == Trouble::Contended => {
+                return Ok(Step::Told("cannot swap now".to_owned()));
+            }
+            Some(Ok(Swap::Behind)) => {
                 tally.count("swaps that came too early");
                 self.worker.feeds.values_mut().for_each(|feed| feed.is_caught_up = false);
-                Ok(Step::Told("cannot swap yet".to_owned()))
+                return Ok(Step::Told("cannot swap yet".to_owned()));
             }
-            Ok(Swap::Done) => {
+            Some(Ok(Swap::Done)) => {
                 tally.count("rebuilds");
-                self.live.release(&self.worker.name).await.map_err(|error| error.to_string())?;
-                Ok(Step::Over("swaps the tables".to_owned()))
+                "swaps the tables"
             }
-        }
+            // As its operator is told, another one is needed.
+            Some(Err(_)) if fired.is_some() => "loses its connection while it swaps, and ends",
+            Some(Err(StoreError::Refused(why))) if why.contains("discarded") => "ends, as dead letters were discarded",
+            Some(Err(StoreError::Refused(why))) if why.contains("has taken over") => {
+                "ends, as another one is under way"
+            }
+            Some(Err(error)) => return Err(error.to_string()),
+        };
+        self.live.release(&self.worker.name).await.map_err(|error| error.to_string())?;
+        Ok(Step::Over(line.to_owned()))
     }
 }

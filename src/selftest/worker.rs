@@ -17,7 +17,7 @@ use super::ground::Seat;
 use super::tally::Tally;
 use crate::chain::{ChainId, SeqNo};
 use crate::market::{Markets, Stream};
-use crate::state::{After, Edge, Fault, Plan, Slice, Store, StoreError, Trouble};
+use crate::state::{After, Edge, Fault, Plan, Slice, Store, StoreError, Trouble, Wants};
 use crate::subject::{Counter, Page, SubjectError};
 
 /// Longer than any case takes: leases end when the case says so.
@@ -87,21 +87,34 @@ impl Worker {
         }
     }
 
-    /// Goes a round of the leases. If its answer is lost, the worker goes on as before.
-    pub async fn lease(&mut self, is_lost: bool, tally: &mut Tally) -> Told {
-        let leases = self.store.lease(&self.name, &self.wants, LEASE).await.map_err(|error| error.to_string())?;
-        tally.count("lease rounds");
-        if is_lost {
-            tally.count("fault: answer to a lease round lost");
-            return Ok("asks for leases, and the answer is lost".to_owned());
+    /// Goes a round of the leases, in which it would rather not have `stuck`. If its answer is lost, the worker goes on as before.
+    pub async fn lease(
+        &mut self,
+        stuck: Option<String>,
+        armed: Option<Armed>,
+        tally: &mut Tally,
+    ) -> Result<Written, String> {
+        self.faults.arm(armed);
+        let wants = Wants { stuck: stuck.into_iter().collect(), all: self.wants.clone() };
+        let done = self.faults.or_crash(self.store.lease(&self.name, &wants, LEASE)).await;
+        let fired = self.faults.disarm();
+        if let Some((edge, fault)) = fired {
+            tally.database(edge, fault);
+            tally.count("faults within lease rounds");
         }
+        let leases = match done {
+            None => return Ok(Written::Crashed("crashes as it asks for leases".to_owned())),
+            Some(Err(_)) if fired.is_some() => return Ok(Written::Told("asks for leases in vain".to_owned())),
+            Some(done) => done.map_err(|error| error.to_string())?,
+        };
+        tally.count("lease rounds");
         let mine = leases.mine.into_iter().map(|(observer, epoch)| (observer, Some(epoch))).collect();
         let before = std::mem::replace(&mut self.mine, mine);
         let taken = self.mine.iter().filter(|(observer, epoch)| before.get(*observer) != Some(epoch)).count();
         tally.add("leases taken", taken as u64);
         let mine = &self.mine;
         self.feeds.retain(|observer, feed| mine.get(observer) == Some(&feed.epoch));
-        Ok(format!("holds {} leases, {taken} of them new", self.mine.len()))
+        Ok(Written::Told(format!("holds {} leases, {taken} of them new", self.mine.len())))
     }
 
     /// Observers that it has to begin with.

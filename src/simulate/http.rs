@@ -144,6 +144,11 @@ pub async fn handle(
 }
 
 impl Node {
+    /// The answer to a request when nothing goes wrong, without a connection.
+    pub fn answer(&self, method: &Method, uri: &Uri, body: &[u8]) -> Response<Body> {
+        self.respond(method, uri, body, None, 0)
+    }
+
     fn respond(&self, method: &Method, uri: &Uri, body: &[u8], mishap: Option<Mishap>, luck: u64) -> Response<Body> {
         let faults = read(&self.faults);
         let segments: Vec<String> = uri.path().split('/').skip(1).map(query::decoded).collect();

@@ -2,12 +2,15 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait};
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
 
 use super::entities::{checkpoints, commits};
+use super::error::answered;
 use super::value::{now, stored};
 use super::{Edge, Plan, Store, StoreError};
 use crate::chain::{ChainId, RawEvent, SeqNo, Timestamp};
@@ -80,12 +83,14 @@ impl Writing {
     }
 
     /// Commits if all went well.
-    pub async fn end<T>(self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+    async fn end<T>(self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        /// Whoever did not answer before hardly will now.
+        const ROLLBACK: Duration = Duration::from_secs(2);
         let ended = match done {
-            Ok(done) => self.transaction.commit().await.map(|()| done).map_err(StoreError::from),
+            Ok(done) => answered(self.transaction.commit()).await.map(|()| done),
             Err(error) => {
                 // After a deadlock the server has already rolled back; what counts is that nobody uses it again.
-                let _ = self.transaction.rollback().await;
+                let _ = timeout(ROLLBACK, self.transaction.rollback()).await;
                 Err(error)
             }
         };
@@ -116,7 +121,7 @@ impl Store {
         let transaction = self.begin_on(&self.commits).await?;
         let executed = async {
             self.count_up(&transaction, None).await?;
-            let plan = self.plan_alone(&*transaction, markets, slices.into()).await?;
+            let plan = answered(self.plan_alone(&*transaction, markets, slices.into())).await?;
             self.carry_out(&transaction, plan).await
         };
         let executed = executed.await;
@@ -125,7 +130,7 @@ impl Store {
 
     pub(super) async fn begin_on(&self, db: &DatabaseConnection) -> Result<Writing, StoreError> {
         let turn = self.turn().await;
-        Ok(Writing { transaction: db.begin_with_options(self.to_write()).await?, turn })
+        Ok(Writing { transaction: answered(db.begin_with_options(self.to_write())).await?, turn })
     }
 
     /// Commits if all went well, and tells the recorder.
@@ -215,8 +220,8 @@ impl Store {
         }
         self.meet(Edge::Statement).await?;
         let executed = match &write.values {
-            Some(_) => transaction.execute_raw(write).await?,
-            None => transaction.execute_unprepared(&write.sql).await?,
+            Some(_) => answered(transaction.execute_raw(write)).await?,
+            None => answered(transaction.execute_unprepared(&write.sql)).await?,
         };
         Ok(executed.rows_affected())
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::sqlx::{
-    Connection, Executor,
+    Connection, Executor, Row,
     sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm::{ConnectOptions, Database, DbBackend};
@@ -17,6 +17,8 @@ use super::{DatabaseUrl, Store, StoreError};
 const STATEMENTS: usize = 256;
 /// For status and a query or two, beside the one for commits.
 const CONNECTIONS: u32 = 3;
+/// How long a connection that was given up in the middle of something is waited for.
+const GIVEN_UP: Duration = Duration::from_secs(2);
 /// After 3 s the server itself ends a transaction whose worker hangs, as its locks hold everybody up.
 const HUNG_ON_MARIADB: &str = "SET SESSION idle_transaction_timeout = 3, net_read_timeout = 3";
 const HUNG_ON_POSTGRES: &str = "SET SESSION idle_in_transaction_session_timeout = '3s'";
@@ -68,15 +70,26 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
                     Ok(())
                 })
             })
+            .after_release(|connection, _| Box::pin(async move { Ok(answers(connection).await) }))
         });
     options.map_sqlx_postgres_pool_opts(|pool| {
-        pool.after_connect(|connection, _| {
+        let pool = pool.after_connect(|connection, _| {
             Box::pin(async move {
                 let isolation = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
                 connection.execute(isolation).await?;
                 connection.execute(HUNG_ON_POSTGRES).await.map(|_| ())
             })
-        })
+        });
+        // Instead of a ping. A session that has begun read-only stays so when the server no longer is, or another one has
+        // taken its place: a new one is not.
+        pool.test_before_acquire(false)
+            .before_acquire(|connection, _| {
+                Box::pin(async move {
+                    let read_only = connection.fetch_one("SHOW transaction_read_only").await?;
+                    Ok(read_only.try_get::<String, _>(0)? == "off")
+                })
+            })
+            .after_release(|connection, _| Box::pin(async move { Ok(answers(connection).await) }))
     });
     // SQLite may end a transaction by itself, as on a full disk, of which the driver knows nothing: such a connection could
     // never begin another one.
@@ -100,6 +113,11 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
             .busy_timeout(Duration::from_secs(10))
     });
     options
+}
+
+/// Whether a connection can be used again. The pool itself would wait for ever for one behind which nobody is any more.
+async fn answers(connection: &mut impl Connection) -> bool {
+    matches!(timeout(GIVEN_UP, connection.ping()).await, Ok(Ok(())))
 }
 
 #[cfg(test)]

@@ -1,7 +1,13 @@
 //! What a database's error means for us: try again, wait, or give up.
 
+use std::time::Duration;
+
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
+use tokio::time::timeout;
+
+/// Longer than any server takes that will ever answer: lock waits end after 10 s.
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
 
 /// A failure of the database, with what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +59,20 @@ impl StoreError {
             "the table commits is empty: was it emptied by hand? INSERT INTO commits (id, number) VALUES (1, 0), and start the worker again"
                 .to_owned(),
         )
+    }
+}
+
+/// What comes of `asked`, unless nobody answers: a network may swallow a question or its answer without a word. Whether the
+/// server has done what it was asked is as open as after a lost connection.
+pub(super) async fn answered<T, E: Into<StoreError>>(
+    asked: impl Future<Output = Result<T, E>>,
+) -> Result<T, StoreError> {
+    match timeout(ANSWER, asked).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(StoreError::Unreachable(format!(
+            "no answer for {} s: check the database server and the network",
+            ANSWER.as_secs()
+        ))),
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use sea_orm::sqlx::error::{DatabaseError, ErrorKind};
-use sea_orm::{DbErr, RuntimeErr, sqlx};
+use sea_orm::{ConnectionTrait, DbErr, RuntimeErr, sqlx};
 
 use super::{Store, StoreError};
 
@@ -35,6 +35,13 @@ pub enum Fault {
 }
 
 impl Store {
+    /// Executes a statement, before which something may go wrong.
+    pub(super) async fn run(&self, db: &impl ConnectionTrait, sql: &str) -> Result<(), StoreError> {
+        self.meet(Edge::Statement).await?;
+        db.execute_unprepared(sql).await?;
+        Ok(())
+    }
+
     /// Lets happen what the recorder wants to happen here.
     pub(super) async fn meet(&self, edge: Edge) -> Result<(), StoreError> {
         match self.recorder.as_ref().and_then(|recorder| recorder.fault(edge)) {

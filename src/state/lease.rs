@@ -6,6 +6,7 @@
 //! compare-and-set alone, and two workers only waste work.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
@@ -25,6 +26,14 @@ pub struct Leases {
     pub others: BTreeMap<String, String>,
 }
 
+/// What a worker would execute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wants {
+    pub all: BTreeSet<String>,
+    /// Of these, those that it gets nowhere with: only if nobody else wants them.
+    pub stuck: BTreeSet<String>,
+}
+
 /// A checkpoint's lease.
 struct Lease {
     holder: Option<String>,
@@ -36,17 +45,37 @@ struct Lease {
 struct Worker {
     slot: i32,
     name: String,
-    wants: BTreeSet<String>,
+    wants: Wants,
     is_live: bool,
+}
+
+/// What a rebuild wants: no observer has such a name.
+const REBUILD: &str = "rebuild";
+
+/// `a b c`, or `a b c | c`, as it stands in `workers`.
+impl fmt::Display for Wants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |of: &BTreeSet<String>| of.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        f.write_str(&names(&self.all))?;
+        if self.stuck.is_empty() { Ok(()) } else { write!(f, " | {}", names(&self.stuck)) }
+    }
+}
+
+impl Wants {
+    pub(super) fn of(text: &str) -> Self {
+        let names = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        let (all, stuck) = text.split_once('|').unwrap_or((text, ""));
+        Self { all: names(all), stuck: names(stuck) }
+    }
 }
 
 impl Store {
     /// Tells that `worker` lives and would execute the observers `wants`, renews what it holds for another `length`, gives up
     /// what is another's share, and takes what is free of its own. To be repeated several times within `length`.
-    pub async fn lease(&self, worker: &str, wants: &BTreeSet<String>, length: Duration) -> Result<Leases, StoreError> {
+    pub async fn lease(&self, worker: &str, wants: &Wants, length: Duration) -> Result<Leases, StoreError> {
         let writing = self.begin_leasing().await?;
-        let done = self.go_round(&*writing, worker, wants, length).await;
-        writing.end(done).await
+        let done = self.go_round(&writing, worker, wants, length).await;
+        self.end(writing, done).await
     }
 
     /// Takes all leases for `holder`, whoever has them: nothing that was read before is written any more.
@@ -54,54 +83,60 @@ impl Store {
         let writing = self.begin_leasing().await?;
         let done = async {
             let all: Vec<_> = self.leases(&*writing).await?.into_keys().collect();
-            self.hand(&*writing, &all, Some(holder), length, true).await
+            self.hand(&writing, &all, Some(holder), length, true).await
         };
         let done = done.await;
-        writing.end(done).await
+        self.end(writing, done).await
     }
 
-    /// Renews what `holder` has seized.
+    /// Tells for another `length` that `name` rebuilds this database, as only one may at a time; the name of the one that does.
+    pub async fn claim_rebuild(&self, name: &str, length: Duration) -> Result<Option<String>, StoreError> {
+        let writing = self.begin_leasing().await?;
+        let done = async {
+            let other = self.other_rebuild(&writing, name).await?;
+            if other.is_none() {
+                let wants = Wants { all: [REBUILD.to_owned()].into(), stuck: BTreeSet::new() };
+                self.show_up(&writing, &self.workers(&*writing).await?, name, &wants, length).await?;
+            }
+            Ok(other)
+        };
+        let done = done.await;
+        self.end(writing, done).await
+    }
+
+    /// Who rebuilds, if that is somebody else than `name`.
+    pub(super) async fn other_rebuild(&self, writing: &Writing, name: &str) -> Result<Option<String>, StoreError> {
+        let mut workers = self.workers(&**writing).await?.into_iter();
+        let other = workers.find(|other| other.is_live && other.name != name && other.wants.all.contains(REBUILD));
+        Ok(other.map(|other| other.name))
+    }
+
+    /// Renews what `holder` has seized or claimed.
     pub async fn keep(&self, holder: &str, length: Duration) -> Result<(), StoreError> {
+        // Not behind the lock of `commits`: a swap may hold that for long.
         let _turn = self.turn().await;
-        let mut update = Query::update();
-        update
-            .table(checkpoints::Entity)
-            .value(checkpoints::Column::LeaseExpiresAt, self.time_in(length))
-            .and_where(Expr::col(checkpoints::Column::LeaseHolder).eq(holder));
-        self.change(&self.db, &update).await
+        self.set_end(&self.db, holder, length).await
     }
 
     /// Gives up everything that `worker` holds, and its place among the workers.
     pub async fn release(&self, worker: &str) -> Result<(), StoreError> {
         let writing = self.begin_leasing().await?;
         let done = async {
+            self.set_end(&*writing, worker, Duration::ZERO).await?;
             let mut update = Query::update();
             update
                 .table(checkpoints::Entity)
                 .value(checkpoints::Column::LeaseHolder, None::<String>)
-                .value(checkpoints::Column::LeaseExpiresAt, self.time_in(Duration::ZERO))
                 .and_where(Expr::col(checkpoints::Column::LeaseHolder).eq(worker));
-            self.change(&*writing, &update).await?;
-            self.retire(&*writing, worker).await
+            self.change(&writing, &update).await
         };
         let done = done.await;
-        writing.end(done).await
+        self.end(writing, done).await
     }
 
     /// As if `worker` had been asleep until its leases had run out.
     pub async fn oversleep(&self, worker: &str) -> Result<(), StoreError> {
-        let writing = self.begin_leasing().await?;
-        let done = async {
-            let mut update = Query::update();
-            update
-                .table(checkpoints::Entity)
-                .value(checkpoints::Column::LeaseExpiresAt, self.time_in(Duration::ZERO))
-                .and_where(Expr::col(checkpoints::Column::LeaseHolder).eq(worker));
-            self.change(&*writing, &update).await?;
-            self.retire(&*writing, worker).await
-        };
-        let done = done.await;
-        writing.end(done).await
+        self.keep(worker, Duration::ZERO).await
     }
 
     /// The observers whose lease holds, each with its holder.
@@ -122,26 +157,21 @@ impl Store {
 
     async fn go_round(
         &self,
-        db: &impl ConnectionTrait,
+        writing: &Writing,
         worker: &str,
-        wants: &BTreeSet<String>,
+        wants: &Wants,
         length: Duration,
     ) -> Result<Leases, StoreError> {
-        let mut workers = self.workers(db).await?;
-        self.show_up(db, &workers, worker, wants, length).await?;
+        let mut workers = self.workers(&**writing).await?;
+        self.show_up(writing, &workers, worker, wants, length).await?;
         workers.retain(|other| other.is_live && other.name != worker);
-        let leases = self.leases(db).await?;
+        let leases = self.leases(&**writing).await?;
         let holder = |lease: &Lease| lease.holder.clone().filter(|_| lease.is_live);
         let holders: BTreeMap<_, _> =
             leases.iter().map(|(observer, lease)| (observer.clone(), holder(lease))).collect();
         let share = shares(
             &holders.iter().map(|(observer, holder)| (&**observer, holder.as_deref())).collect(),
-            &workers
-                .iter()
-                .map(|other| (&*other.name, &other.wants))
-                .chain([(worker, wants)])
-                .map(|(name, wants)| (name, wants.iter().map(|observer| &**observer).collect()))
-                .collect(),
+            &workers.iter().map(|other| (&*other.name, &other.wants)).chain([(worker, wants)]).collect(),
         );
         let share = share.get(worker).cloned().unwrap_or_default();
         // An expired one that nobody has taken is as good as before: its epoch tells.
@@ -156,9 +186,9 @@ impl Store {
         let kept = of(&|observer, lease| is_mine(lease) && share.contains(observer));
         let given = of(&|observer, lease| is_mine(lease) && !share.contains(observer));
         let taken = of(&|observer, lease| !is_mine(lease) && !lease.is_live && share.contains(observer));
-        self.hand(db, &given, None, Duration::ZERO, false).await?;
-        self.hand(db, &kept, Some(worker), length, false).await?;
-        self.hand(db, &taken, Some(worker), length, true).await?;
+        self.hand(writing, &given, None, Duration::ZERO, false).await?;
+        self.hand(writing, &kept, Some(worker), length, false).await?;
+        self.hand(writing, &taken, Some(worker), length, true).await?;
         let epoch = |observer: &String, more| leases.get(observer).map_or(0, |lease| lease.epoch) + more;
         let mine = kept.iter().map(|observer| (observer.clone(), epoch(observer, 0)));
         let mine: BTreeMap<_, _> =
@@ -171,24 +201,23 @@ impl Store {
     /// Writes the row of `worker`: its own, else that of one that is gone, else a new one.
     async fn show_up(
         &self,
-        db: &impl ConnectionTrait,
+        writing: &Writing,
         workers: &[Worker],
         worker: &str,
-        wants: &BTreeSet<String>,
+        wants: &Wants,
         length: Duration,
     ) -> Result<(), StoreError> {
         let own = workers.iter().find(|other| other.name == worker);
         let free = own.or_else(|| workers.iter().find(|other| !other.is_live));
-        let wants = wants.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
         if let Some(row) = free {
             let mut update = Query::update();
             update
                 .table(workers::Entity)
                 .value(workers::Column::Worker, worker)
-                .value(workers::Column::Wants, wants)
+                .value(workers::Column::Wants, wants.to_string())
                 .value(workers::Column::ExpiresAt, self.time_in(length))
                 .and_where(Expr::col(workers::Column::Slot).eq(row.slot));
-            return self.change(db, &update).await;
+            return self.change(writing, &update).await;
         }
         let slot = workers.iter().map(|other| other.slot + 1).max().unwrap_or_default();
         let mut insert = Query::insert();
@@ -200,18 +229,24 @@ impl Store {
                 workers::Column::Wants,
                 workers::Column::ExpiresAt,
             ])
-            .values_panic([slot.into(), worker.into(), wants.into(), self.time_in(length)]);
-        self.change(db, &insert).await
+            .values_panic([slot.into(), worker.into(), wants.to_string().into(), self.time_in(length)]);
+        self.change(writing, &insert).await
     }
 
-    /// Takes `worker` from among those that are alive.
-    async fn retire(&self, db: &impl ConnectionTrait, worker: &str) -> Result<(), StoreError> {
-        let mut update = Query::update();
-        update
-            .table(workers::Entity)
-            .value(workers::Column::ExpiresAt, self.time_in(Duration::ZERO))
+    /// Says for how long `worker` lives from now on, and its leases hold.
+    async fn set_end(&self, db: &impl ConnectionTrait, worker: &str, length: Duration) -> Result<(), StoreError> {
+        let (mut leases, mut life) = (Query::update(), Query::update());
+        leases
+            .table(checkpoints::Entity)
+            .value(checkpoints::Column::LeaseExpiresAt, self.time_in(length))
+            .and_where(Expr::col(checkpoints::Column::LeaseHolder).eq(worker));
+        life.table(workers::Entity)
+            .value(workers::Column::ExpiresAt, self.time_in(length))
             .and_where(Expr::col(workers::Column::Worker).eq(worker));
-        self.change(db, &update).await
+        for update in [leases, life] {
+            db.execute_raw(self.backend.build(&update)).await?;
+        }
+        Ok(())
     }
 
     async fn workers(&self, db: &impl ConnectionTrait) -> Result<Vec<Worker>, StoreError> {
@@ -226,7 +261,7 @@ impl Store {
         let worker = |(slot, name, wants, live): (_, _, String, String)| Worker {
             slot,
             name,
-            wants: wants.split_whitespace().map(str::to_owned).collect(),
+            wants: Wants::of(&wants),
             is_live: live == "yes",
         };
         Ok(rows.into_iter().map(worker).collect())
@@ -249,7 +284,7 @@ impl Store {
     /// Writes who holds `observers` from now on.
     async fn hand(
         &self,
-        db: &impl ConnectionTrait,
+        writing: &Writing,
         observers: &[String],
         holder: Option<&str>,
         length: Duration,
@@ -265,11 +300,11 @@ impl Store {
             .value(checkpoints::Column::LeaseExpiresAt, self.time_in(length))
             .value(checkpoints::Column::LeaseEpoch, Expr::col(checkpoints::Column::LeaseEpoch).add(i64::from(is_new)))
             .and_where(Expr::col(checkpoints::Column::Observer).is_in(observers));
-        self.change(db, &update).await
+        self.change(writing, &update).await
     }
 
-    async fn change(&self, db: &impl ConnectionTrait, change: &impl StatementBuilder) -> Result<(), StoreError> {
-        db.execute_raw(self.backend.build(change)).await?;
+    async fn change(&self, writing: &Writing, change: &impl StatementBuilder) -> Result<(), StoreError> {
+        self.write(writing, self.backend.build(change)).await?;
         Ok(())
     }
 

@@ -1,13 +1,23 @@
 //! What a rebuild takes over from the live tables before it replaces them: all that folding does not own.
+//!
+//! Only the rebuild's tables are changed, and doing it twice comes to the same: a swap that fails is tried again.
 
 use sea_orm::{ConnectionTrait, DbBackend, IdenStatic, Iterable, Statement};
 
-use super::StoreError;
-use super::entities::{collections, tokens};
+use super::entities::{collections, dead_letters, tokens};
+use super::{Store, StoreError};
+
+/// Takes over everything.
+pub(super) async fn all(store: &Store, db: &impl ConnectionTrait) -> Result<(), StoreError> {
+    imported(store, db).await?;
+    letters(store, db).await?;
+    times(store, db).await?;
+    markets(store, db).await
+}
 
 /// Takes over the columns that importing owns, what only it knows, and rows that no event tells of: those that `verify` takes for
 /// an import's.
-pub(super) async fn imported(db: &impl ConnectionTrait) -> Result<(), StoreError> {
+async fn imported(store: &Store, db: &impl ConnectionTrait) -> Result<(), StoreError> {
     let columns: Vec<_> = collections::Column::iter().map(|column| column.as_str()).collect();
     let owned = [
         "maximum = CASE WHEN live.imported >= 4 THEN live.maximum ELSE new.maximum END",
@@ -17,7 +27,9 @@ pub(super) async fn imported(db: &impl ConnectionTrait) -> Result<(), StoreError
     let same = "new.collection_id = live.collection_id";
     // A list in a file may tell nothing but its name.
     let own = "live.creator IS NOT NULL AND live.name IS NOT NULL";
-    Take { table: "collections", columns: &columns, same, owned: &owned, touched: "1 = 1", own }.carry_out(db).await?;
+    Take { table: "collections", columns: &columns, same, owned: &owned, touched: "1 = 1", own }
+        .carry_out(store, db)
+        .await?;
 
     let columns: Vec<_> = tokens::Column::iter().map(|column| column.as_str()).collect();
     let owned = [
@@ -31,7 +43,7 @@ pub(super) async fn imported(db: &impl ConnectionTrait) -> Result<(), StoreError
     // Every token that is imported has a description and a uri.
     let touched = "live.imported <> 0";
     let own = "live.imported <> 0 AND live.owner IS NULL AND live.owner_version IS NULL";
-    Take { table: "tokens", columns: &columns, same, owned: &owned, touched, own }.carry_out(db).await
+    Take { table: "tokens", columns: &columns, same, owned: &owned, touched, own }.carry_out(store, db).await
 }
 
 /// What is taken over into one table.
@@ -49,7 +61,7 @@ struct Take<'a> {
 }
 
 impl Take<'_> {
-    async fn carry_out(self, db: &impl ConnectionTrait) -> Result<(), StoreError> {
+    async fn carry_out(self, store: &Store, db: &impl ConnectionTrait) -> Result<(), StoreError> {
         let Self { table, columns, same, owned, touched, own } = self;
         let both = [
             "supply = live.supply",
@@ -62,14 +74,7 @@ impl Take<'_> {
                 THEN new.created_version ELSE live.created_version END",
         ];
         let assignments: Vec<_> = both.iter().chain(owned).copied().collect();
-        let update = if db.get_database_backend() == DbBackend::MySql {
-            let set = assignments.iter().map(|one| format!("new.{one}")).collect::<Vec<_>>().join(", ");
-            format!("UPDATE rebuild_{table} AS new JOIN {table} AS live ON {same} SET {set} WHERE {touched}")
-        } else {
-            let set = assignments.join(", ");
-            format!("UPDATE rebuild_{table} AS new SET {set} FROM {table} AS live WHERE {same} AND {touched}")
-        };
-        db.execute_unprepared(&update).await?;
+        store.run(db, &update(store.backend, table, same, &assignments, touched)).await?;
         let from = columns.iter().map(|column| format!("live.{column}")).collect::<Vec<_>>().join(", ");
         let insert = format!(
             "INSERT INTO rebuild_{table} ({}) SELECT {from} FROM {table} AS live
@@ -78,8 +83,18 @@ impl Take<'_> {
             flagged("description", "1, 3, 5, 7"),
             flagged("uri", "2, 3, 6, 7"),
         );
-        db.execute_unprepared(&insert).await?;
-        Ok(())
+        store.run(db, &insert).await
+    }
+}
+
+/// Rewrites the rebuilt rows whose live ones are `touched`.
+fn update(backend: DbBackend, table: &str, same: &str, assignments: &[&str], touched: &str) -> String {
+    if backend == DbBackend::MySql {
+        let set = assignments.iter().map(|one| format!("new.{one}")).collect::<Vec<_>>().join(", ");
+        format!("UPDATE rebuild_{table} AS new JOIN {table} AS live ON {same} SET {set} WHERE {touched}")
+    } else {
+        let set = assignments.join(", ");
+        format!("UPDATE rebuild_{table} AS new SET {set} FROM {table} AS live WHERE {same} AND {touched}")
     }
 }
 
@@ -90,50 +105,58 @@ fn flagged(column: &str, bits: &str) -> String {
     )
 }
 
-/// Brings up to date what else tells of the fold: unexpected transitions, the events that could not be decoded, and when those
-/// happened that now can. `activities`: the rebuilt ones.
-pub(super) async fn told(db: &impl ConnectionTrait, activities: &str) -> Result<(), StoreError> {
-    const LETTER: &str =
-        "observer, seq_no, version, event_type, data, error, attempts, first_seen_at, last_seen_at, state";
-    let decoded = format!(
-        "SELECT old.observer, old.seq_no FROM dead_letters AS old JOIN {activities} AS new
-         ON new.observer = old.observer AND new.seq_no = old.seq_no WHERE old.state = 'parked'"
+/// Makes the rebuilt dead letters whole: those that do not decode keep their past, those that now do are retried, and what was
+/// retried or discarded before stays so.
+async fn letters(store: &Store, db: &impl ConnectionTrait) -> Result<(), StoreError> {
+    let same = "new.observer = live.observer AND new.seq_no = live.seq_no";
+    let assignments = [
+        "attempts = CASE live.state WHEN 'retried' THEN live.attempts + 1 ELSE live.attempts END",
+        "error = CASE live.state WHEN 'retried' THEN new.error ELSE live.error END",
+        "first_seen_at = live.first_seen_at",
+        "last_seen_at = live.last_seen_at",
+    ];
+    store.run(db, &update(store.backend, "dead_letters", same, &assignments, "new.state = 'parked'")).await?;
+    let decodes = "live.state = 'parked' AND EXISTS (SELECT 1 FROM rebuild_activities AS told
+         WHERE told.observer = live.observer AND told.seq_no = live.seq_no)";
+    let columns: Vec<_> = dead_letters::Column::iter().map(|column| column.as_str()).collect();
+    let from = columns.iter().map(|column| match *column {
+        "state" => format!("CASE WHEN {decodes} THEN 'retried' ELSE live.state END"),
+        "attempts" => format!("CASE WHEN {decodes} THEN live.attempts + 1 ELSE live.attempts END"),
+        column => format!("live.{column}"),
+    });
+    let insert = format!(
+        "INSERT INTO rebuild_dead_letters ({}) SELECT {} FROM dead_letters AS live
+         WHERE NOT EXISTS (SELECT 1 FROM rebuild_dead_letters AS new WHERE {same})",
+        columns.join(", "),
+        from.collect::<Vec<_>>().join(", ")
     );
-    let backend = db.get_database_backend();
-    for row in db.query_all_raw(Statement::from_string(backend, decoded)).await? {
+    store.run(db, &insert).await
+}
+
+/// Of events that were parked, only their own data tell when they happened.
+async fn times(store: &Store, db: &impl ConnectionTrait) -> Result<(), StoreError> {
+    const DECODED: &str = "SELECT live.observer, live.seq_no FROM dead_letters AS live JOIN rebuild_activities AS told
+         ON told.observer = live.observer AND told.seq_no = live.seq_no WHERE live.state = 'parked'";
+    for row in db.query_all_raw(Statement::from_string(store.backend, DECODED)).await? {
         let (observer, seq_no): (String, i64) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-        // Only its own data tell when an event happened.
         let time = format!(
-            "UPDATE events SET occurred_at = (SELECT new.occurred_at FROM {activities} AS new
-                 WHERE new.observer = events.observer AND new.seq_no = events.seq_no)
+            "UPDATE events SET occurred_at = (SELECT told.occurred_at FROM rebuild_activities AS told
+                 WHERE told.observer = events.observer AND told.seq_no = events.seq_no)
              WHERE seq_no = {seq_no} AND observer = {}",
-            if backend == DbBackend::Postgres { "$1" } else { "?" }
+            if store.backend == DbBackend::Postgres { "$1" } else { "?" }
         );
-        db.execute_raw(Statement::from_sql_and_values(backend, time, [observer.into()])).await?;
-    }
-    let same = |table: &str| {
-        format!("FROM {table} AS new WHERE new.observer = dead_letters.observer AND new.seq_no = dead_letters.seq_no")
-    };
-    for sql in [
-        "UPDATE markets SET unexpected = (SELECT new.unexpected FROM rebuild_markets AS new WHERE new.market = markets.market)
-         WHERE EXISTS (SELECT 1 FROM rebuild_markets AS new WHERE new.market = markets.market)"
-            .to_owned(),
-        format!(
-            "UPDATE dead_letters SET state = 'retried', attempts = attempts + 1
-             WHERE state = 'parked' AND EXISTS (SELECT 1 {})",
-            same(activities)
-        ),
-        format!(
-            "UPDATE dead_letters SET state = 'parked', attempts = attempts + 1, error = (SELECT new.error {0})
-             WHERE state = 'retried' AND EXISTS (SELECT 1 {0})",
-            same("rebuild_dead_letters")
-        ),
-        format!(
-            "INSERT INTO dead_letters ({LETTER}) SELECT {LETTER} FROM rebuild_dead_letters AS new
-             WHERE NOT EXISTS (SELECT 1 FROM dead_letters AS live WHERE live.observer = new.observer AND live.seq_no = new.seq_no)"
-        ),
-    ] {
-        db.execute_unprepared(&sql).await?;
+        db.execute_raw(Statement::from_sql_and_values(store.backend, time, [observer.into()])).await?;
     }
     Ok(())
+}
+
+/// A rebuild counts unexpected transitions anew; where a market is, and which others there are, it does not know.
+async fn markets(store: &Store, db: &impl ConnectionTrait) -> Result<(), StoreError> {
+    let same = "new.market = live.market";
+    store.run(db, &update(store.backend, "markets", same, &["address = live.address"], "1 = 1")).await?;
+    let insert = format!(
+        "INSERT INTO rebuild_markets (market, address, unexpected) SELECT live.market, live.address, live.unexpected
+         FROM markets AS live WHERE NOT EXISTS (SELECT 1 FROM rebuild_markets AS new WHERE {same})"
+    );
+    store.run(db, &insert).await
 }

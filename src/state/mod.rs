@@ -33,7 +33,7 @@ pub use error::{StoreError, Trouble};
 pub use fault::{Edge, Fault};
 pub use import::{Effects, Import, Imported, ImportedCollection, ImportedToken};
 pub use inspect::ServerSetting;
-pub use lease::Leases;
+pub use lease::{Leases, Wants};
 pub use letters::{Handled, Letter, LetterFilter, LetterKey, LetterState};
 pub use migrate::Migration;
 pub use plan::{After, Plan};
@@ -56,6 +56,9 @@ use tokio::time::timeout;
 
 use crate::chain::SeqNo;
 use tables::Tables;
+
+/// How many events go into one transaction, but for the last version's: more are faster and need more memory.
+pub const EVENTS_PER_COMMIT: usize = 1_000;
 
 /// A connected database.
 #[derive(Clone)]
@@ -87,13 +90,6 @@ impl Store {
     #[must_use]
     pub fn connection(&self) -> &DatabaseConnection {
         &self.db
-    }
-
-    /// How many events go into one transaction, but for the last version's: more are faster and need more memory. `SQLite`
-    /// gains most, as it writes every changed page twice.
-    #[must_use]
-    pub fn events_per_commit(&self) -> usize {
-        if self.backend == DbBackend::Sqlite { 1_500 } else { 1_000 }
     }
 
     /// Closes all connections.

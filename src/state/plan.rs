@@ -8,16 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, IdenStatic, Iterable, QueryFilter, Statement};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, IdenStatic, Iterable, QueryFilter, Statement};
 
 use super::commit::{Executed, Slice, THE_ROW};
 use super::entities::{activities, collections, commits, dead_letters, events, markets, offers, orders, tokens};
+use super::error::answered;
 use super::tables::Tables;
 use super::value::now;
 use super::write::Statements;
 use super::{Store, StoreError, convert, load};
-use crate::chain::Timestamp;
-use crate::market::fold::{self, Changes, Entry, Keys, Rows};
+use crate::chain::{Address, SeqNo, Timestamp};
+use crate::market::fold::{self, Changes, Collection, Entry, Keys, Rows, Token};
 use crate::market::{Markets, Stream};
 
 /// A transaction that only has to be executed.
@@ -28,12 +29,16 @@ pub struct Plan {
     after: After,
 }
 
-/// The database as a plan leaves it: its number, and the rows that it changes.
+/// The database as a plan leaves it: its number, the rows that it changes, and collections that it and plans before it have
+/// read: nearly every event speaks of one, and hardly any changes it.
 #[derive(Clone)]
 pub struct After {
     number: i64,
     rows: Arc<Rows>,
 }
+
+/// With more collections than this a plan hands on only its own.
+const KNOWN_COLLECTIONS: usize = 1_000;
 
 impl Plan {
     /// What the next plan can build on before this one is committed.
@@ -59,9 +64,10 @@ impl Store {
     ) -> Result<Option<Plan>, StoreError> {
         let (number, pending) = match before {
             Some(After { number, rows }) => (number, Some(rows)),
-            None => (self.number().await?, None),
+            None => (answered(self.number()).await?, None),
         };
-        Ok(match self.folded(&self.reads, markets, &self.told(&slices), pending.as_deref()).await? {
+        let told = self.told(&slices);
+        Ok(match answered(self.folded(&self.reads, markets, &told, pending.as_deref())).await? {
             Some(folded) => Some(folded.plan(self, slices, number)?),
             None => None,
         })
@@ -120,7 +126,12 @@ impl Store {
         }
         let history = load::history(db, self.tables, markets, &late).await?;
         let changes = fold::fold(batch, &rows, &history);
-        Ok(Some(Folded { before: rows, changes, refolded }))
+        let handed_on = pending.filter(|pending| pending.collections.len() < KNOWN_COLLECTIONS);
+        let mut collections = handed_on.map(|pending| pending.collections.clone()).unwrap_or_default();
+        for known in [&rows, &changes.rows] {
+            collections.extend(known.collections.iter().map(|(id, row)| (*id, row.clone())));
+        }
+        Ok(Some(Folded { before: rows, changes, refolded, collections }))
     }
 }
 
@@ -151,7 +162,13 @@ impl Store {
     /// All events of `slices` but those that somebody has decided to leave out.
     fn executed<'a>(&'a self, slices: &'a [Slice]) -> impl Iterator<Item = (&'a Arc<Stream>, &'a Executed)> {
         let all = slices.iter().flat_map(|slice| slice.events.iter().map(move |event| (&slice.stream, event)));
-        all.filter(|(stream, event)| !self.left_out.contains(&(Arc::clone(&stream.observer), event.raw.seq_no)))
+        all.filter(|(stream, event)| !self.leaves_out(&stream.observer, event.raw.seq_no))
+    }
+
+    /// Whether that event is executed as if it were not there: in a rebuild, one that somebody has discarded.
+    #[must_use]
+    pub fn leaves_out(&self, observer: &Arc<str>, seq_no: SeqNo) -> bool {
+        !self.left_out.is_empty() && self.left_out.contains(&(Arc::clone(observer), seq_no))
     }
 }
 
@@ -178,6 +195,8 @@ pub(super) struct Folded {
     before: Rows,
     changes: Changes,
     refolded: usize,
+    /// What is known of collections afterwards.
+    collections: BTreeMap<Address, Collection>,
 }
 
 impl Folded {
@@ -186,11 +205,12 @@ impl Folded {
         let mut writes = Statements::new(store.backend, store.tables);
         store.write_events(&mut writes, &slices, now)?;
         self.write_rows(&mut writes, store.tables, now)?;
+        let rows = Rows { collections: self.collections, ..self.changes.rows };
         Ok(Plan {
             slices,
             statements: writes.done(),
             refolded: self.refolded,
-            after: After { number: number + 1, rows: Arc::new(self.changes.rows) },
+            after: After { number: number + 1, rows: Arc::new(rows) },
         })
     }
 
@@ -207,15 +227,19 @@ impl Folded {
 
         let row = |token| convert::token_row(token, now);
         writes.insert::<tokens::Entity>(new(&rows.tokens, &before.tokens).map(row))?;
-        let update = all_but(&[
-            tokens::Column::TokenId,
-            tokens::Column::PropertyVersion,
-            tokens::Column::Supply,
-            tokens::Column::Maximum,
-            tokens::Column::Metadata,
-            tokens::Column::Imported,
-        ]);
-        writes.replace::<tokens::Entity>(known(&rows.tokens, &before.tokens).map(row), &update)?;
+        for (stays, tokens) in self.known_tokens(writes.backend()) {
+            let mut same = vec![
+                tokens::Column::TokenId,
+                tokens::Column::PropertyVersion,
+                tokens::Column::Supply,
+                tokens::Column::Maximum,
+                tokens::Column::Metadata,
+                tokens::Column::Imported,
+            ];
+            same.extend(stays.owner.then_some(tokens::Column::Owner));
+            same.extend(stays.collection.then_some(tokens::Column::CollectionId));
+            writes.replace::<tokens::Entity>(tokens.into_iter().map(row), &all_but(&same))?;
+        }
 
         let row = |collection| convert::collection_row(collection, now);
         writes.insert::<collections::Entity>(new(&rows.collections, &before.collections).map(row))?;
@@ -237,6 +261,31 @@ impl Folded {
         }
         Ok(())
     }
+
+    /// The tokens that are there already. SQLite writes the index of every column that is set, changed or not: there they
+    /// are told apart by what stays as it is, which is all of it for most events.
+    fn known_tokens(&self, backend: DbBackend) -> BTreeMap<Stays, Vec<&Token>> {
+        let owner = |token: &Token| token.owner.as_ref().map(|owner| owner.address);
+        let mut alike: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for token in known(&self.changes.rows.tokens, &self.before.tokens) {
+            let stays = match self.before.tokens.get(&token.key) {
+                Some(before) if backend == DbBackend::Sqlite => Stays {
+                    owner: owner(before) == owner(token),
+                    collection: before.collection_id == token.collection_id,
+                },
+                _ => Stays::default(),
+            };
+            alike.entry(stays).or_default().push(token);
+        }
+        alike
+    }
+}
+
+/// Columns of a token's indexes that keep their value.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Stays {
+    owner: bool,
+    collection: bool,
 }
 
 /// The rows that are not there yet.

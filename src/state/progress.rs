@@ -8,6 +8,7 @@ use sea_orm::{
 };
 
 use super::entities::{checkpoints, dead_letters, events, markets, observer_status};
+use super::error::answered;
 use super::tables::Tables;
 use super::value::now;
 use super::{LetterState, Store, StoreError, write};
@@ -93,6 +94,10 @@ impl Store {
 
     /// Where `observer` stands. The truth, also after a lost answer to COMMIT.
     pub async fn checkpoint(&self, observer: &str) -> Result<Checkpoint, StoreError> {
+        answered(self.read_checkpoint(observer)).await
+    }
+
+    async fn read_checkpoint(&self, observer: &str) -> Result<Checkpoint, StoreError> {
         let query = self.tables.find::<checkpoints::Entity>().filter(checkpoints::Column::Observer.eq(observer));
         let row = query.one(&self.db).await?.ok_or_else(|| {
             StoreError::Refused(format!(

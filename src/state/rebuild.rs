@@ -6,26 +6,35 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Statement,
+};
 use sha2::{Digest, Sha256};
 
 use super::commit::Writing;
 use super::entities::{checkpoints, dead_letters};
 use super::tables::{PREFIX, Tables};
-use super::{Store, StoreError, merge};
+use super::{Store, StoreError, merge, migrate};
 use crate::chain::SeqNo;
 use crate::market::Markets;
 
 /// The tables that folding fills, which are swapped.
 const FOLDED: [&str; 5] = ["orders", "offers", "activities", "collections", "tokens"];
+/// What else tells of the fold. `MySQL` swaps these, too; elsewhere their rows are replaced.
+const TOLD: [&str; 2] = ["dead_letters", "markets"];
 /// What goes with them, and is dropped at the end.
-const BESIDE: [&str; 4] = ["checkpoints", "commits", "dead_letters", "markets"];
+const OWN: [&str; 2] = ["checkpoints", "commits"];
 /// Which rebuild the tables are of.
 const PROGRESS: &str = "rebuild_progress";
+/// Its name once `MySQL` has swapped the tables.
+const OLD_PROGRESS: &str = "rebuild_old_progress";
 
 /// A rebuild under way.
 pub struct Rebuild {
     live: Store,
+    /// Who has claimed it.
+    name: String,
     /// The same database; what is folded goes into the rebuild's tables.
     pub store: Store,
     /// Whether an earlier one is gone on with.
@@ -41,9 +50,9 @@ pub enum Swap {
 }
 
 impl Rebuild {
-    /// Makes the tables for a rebuild, or goes on with those that an earlier one with the same `markets` has left, unless
-    /// `anew`. Nothing that readers see is touched.
-    pub async fn begin(live: &Store, markets: &Markets, anew: bool) -> Result<Self, StoreError> {
+    /// Makes the tables for the rebuild that `name` has claimed ([`Store::claim_rebuild`]), or goes on with those that an
+    /// earlier one with the same `markets` has left, unless `anew`. Nothing that readers see is touched.
+    pub async fn begin(live: &Store, name: &str, markets: &Markets, anew: bool) -> Result<Self, StoreError> {
         let strangers = strangers(live, markets).await?;
         if !strangers.is_empty() {
             return Err(StoreError::Refused(format!(
@@ -56,7 +65,7 @@ impl Rebuild {
         let is_resumed = !anew && left_by(live).await?.as_deref() == Some(&*print);
         if !is_resumed {
             drop_all(live).await?;
-            for table in FOLDED.iter().chain(&BESIDE) {
+            for table in FOLDED.iter().chain(&TOLD).chain(&OWN) {
                 make_like(live, table).await?;
             }
             // Last: what is not whole begins anew.
@@ -70,7 +79,7 @@ impl Rebuild {
         }
         let store = Store { tables: Tables::Rebuilt, left_out: Arc::new(left_out), ..live.clone() };
         store.prepare(markets).await?;
-        Ok(Self { live: live.clone(), store, is_resumed })
+        Ok(Self { live: live.clone(), name: name.to_owned(), store, is_resumed })
     }
 
     /// Puts the rebuild's tables in the place of the live ones, with what importing owns, if they have come as far. Nobody
@@ -80,7 +89,12 @@ impl Rebuild {
         // The connections for commits belong to the writer that has just ended.
         let writing = live.begin_on(&live.db).await?;
         let done = self.swap_alone(&writing).await;
-        let swap = writing.end(done).await?;
+        let is_done = matches!(done, Ok(Swap::Done));
+        let swap = match live.end(writing, done).await {
+            // The tables were swapped beside the transaction, and nothing is left to be done in it.
+            Err(_) if is_done && live.backend == DbBackend::MySql => Swap::Done,
+            ended => ended?,
+        };
         if swap == Swap::Done
             && let Err(error) = drop_all(live).await
         {
@@ -92,6 +106,11 @@ impl Rebuild {
     async fn swap_alone(&self, writing: &Writing) -> Result<Swap, StoreError> {
         let live = &self.live;
         live.count_up(writing, None).await?;
+        if let Some(other) = live.other_rebuild(writing, &self.name).await? {
+            return Err(StoreError::Refused(format!(
+                "{other} has taken over, as this one did not tell for a while that it lives: wait for its end"
+            )));
+        }
         let reached = positions(live, Tables::Live).await?;
         if positions(live, Tables::Rebuilt).await? != reached {
             return Ok(Swap::Behind);
@@ -107,27 +126,34 @@ impl Rebuild {
                 for patience in ["idle_transaction_timeout = 0", "wait_timeout = 28800"] {
                     let _ = writing.execute_unprepared(&format!("SET SESSION {patience}")).await;
                 }
-                merge::imported(&live.db).await?;
+                merge::all(live, &live.db).await?;
                 // Whether that still keeps everybody off.
                 live.count_up(writing, None).await?;
                 if positions(live, Tables::Live).await? != reached {
                     return Ok(Swap::Behind);
                 }
                 rename_on_mysql(live).await?;
-                merge::told(&**writing, "activities").await
+                return Ok(Swap::Done);
             }
             DbBackend::Postgres => {
-                writing.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
-                merge::imported(&**writing).await?;
-                merge::told(&**writing, "rebuild_activities").await?;
-                rename_on_postgres(&**writing).await
+                live.run(&**writing, "SET LOCAL lock_timeout = '5s'").await?;
+                merge::all(live, &**writing).await?;
+                rename_on_postgres(live, writing).await?;
             }
             _ => {
-                merge::imported(&**writing).await?;
-                merge::told(&**writing, "rebuild_activities").await?;
-                rename_on_sqlite(&**writing).await
+                merge::all(live, &**writing).await?;
+                rename_on_sqlite(live, writing).await?;
             }
-        }?;
+        }
+        // Views on these, and rights, stay as they are.
+        for table in TOLD {
+            live.run(&**writing, &format!("DELETE FROM {table}")).await?;
+            live.run(&**writing, &format!("INSERT INTO {table} SELECT * FROM {PREFIX}{table}")).await?;
+        }
+        let beside = TOLD.iter().chain(&OWN).map(|table| format!("{PREFIX}{table}"));
+        for table in beside.chain([PROGRESS.to_owned()]) {
+            live.run(&**writing, &format!("DROP TABLE {table}")).await?;
+        }
         Ok(Swap::Done)
     }
 }
@@ -181,9 +207,9 @@ async fn left_by(live: &Store) -> Result<Option<String>, StoreError> {
 }
 
 pub(super) async fn drop_all(live: &Store) -> Result<(), StoreError> {
-    let shadows = FOLDED.iter().chain(&BESIDE).map(|table| format!("{PREFIX}{table}"));
-    let old = FOLDED.iter().map(|table| format!("{PREFIX}old_{table}"));
-    let progress = [PROGRESS.to_owned(), format!("{PREFIX}old_progress")];
+    let shadows = FOLDED.iter().chain(&TOLD).chain(&OWN).map(|table| format!("{PREFIX}{table}"));
+    let old = FOLDED.iter().chain(&TOLD).map(|table| format!("{PREFIX}old_{table}"));
+    let progress = [PROGRESS.to_owned(), OLD_PROGRESS.to_owned()];
     for table in progress.into_iter().chain(shadows).chain(old) {
         live.db.execute_unprepared(&format!("DROP TABLE IF EXISTS {table}")).await?;
     }
@@ -227,28 +253,31 @@ async fn like_on_sqlite(live: &Store, table: &str) -> Result<Vec<String>, StoreE
 }
 
 async fn rename_on_mysql(live: &Store) -> Result<(), StoreError> {
-    let swapped = FOLDED.map(|table| format!("{table} TO {PREFIX}old_{table}, {PREFIX}{table} TO {table}"));
+    let swap = |table: &&str| format!("{table} TO {PREFIX}old_{table}, {PREFIX}{table} TO {table}");
+    let mut swapped: Vec<_> = FOLDED.iter().chain(&TOLD).map(swap).collect();
     // With the word that they are a rebuild's: what is left of one that was killed from here on begins anew.
-    let swapped = [&swapped[..], &[format!("{PROGRESS} TO {PREFIX}old_progress")]].concat();
+    swapped.push(format!("{PROGRESS} TO {OLD_PROGRESS}"));
     // One that waits for a reader's long query would keep all other readers waiting, too.
     let rename = format!("SET SESSION lock_wait_timeout = 5; RENAME TABLE {}", swapped.join(", "));
-    live.db.execute_unprepared(&rename).await?;
-    Ok(())
+    match live.run(&live.db, &rename).await {
+        // The answer may have got lost.
+        Err(error) if !migrate::tables(&live.db).await?.iter().any(|table| table == OLD_PROGRESS) => Err(error),
+        _ => Ok(()),
+    }
 }
 
-async fn rename_on_sqlite(db: &impl ConnectionTrait) -> Result<(), StoreError> {
+async fn rename_on_sqlite(live: &Store, db: &DatabaseTransaction) -> Result<(), StoreError> {
     // Views may name a table that is not there for a moment.
-    db.execute_unprepared("PRAGMA legacy_alter_table = ON").await?;
+    live.run(db, "PRAGMA legacy_alter_table = ON").await?;
     for table in FOLDED {
-        db.execute_unprepared(&format!("DROP TABLE {table}")).await?;
-        db.execute_unprepared(&format!("ALTER TABLE {PREFIX}{table} RENAME TO {table}")).await?;
+        live.run(db, &format!("DROP TABLE {table}")).await?;
+        live.run(db, &format!("ALTER TABLE {PREFIX}{table} RENAME TO {table}")).await?;
     }
-    db.execute_unprepared("PRAGMA legacy_alter_table = OFF").await?;
-    drop_beside(db).await
+    live.run(db, "PRAGMA legacy_alter_table = OFF").await
 }
 
 /// With the rights that others have on the live tables, and the names of their indexes.
-async fn rename_on_postgres(db: &impl ConnectionTrait) -> Result<(), StoreError> {
+async fn rename_on_postgres(live: &Store, db: &DatabaseTransaction) -> Result<(), StoreError> {
     for table in FOLDED {
         let grants = format!(
             "SELECT format('GRANT %s ON {PREFIX}{table} TO %s', privilege_type,
@@ -256,33 +285,25 @@ async fn rename_on_postgres(db: &impl ConnectionTrait) -> Result<(), StoreError>
              FROM pg_class, aclexplode(relacl) WHERE oid = '{table}'::regclass AND grantee <> relowner"
         );
         for grant in texts(db, &grants).await? {
-            db.execute_unprepared(&grant).await?;
+            live.run(db, &grant).await?;
         }
         let owner = format!(
             "SELECT format('ALTER TABLE {PREFIX}{table} OWNER TO %I', pg_get_userbyid(relowner))
              FROM pg_class WHERE oid = '{table}'::regclass AND pg_get_userbyid(relowner) <> current_user"
         );
         for owner in texts(db, &owner).await? {
-            db.execute_unprepared(&owner).await?;
+            live.run(db, &owner).await?;
         }
-        db.execute_unprepared(&format!("DROP TABLE {table}")).await?;
-        db.execute_unprepared(&format!("ALTER TABLE {PREFIX}{table} RENAME TO {table}")).await?;
+        live.run(db, &format!("DROP TABLE {table}")).await?;
+        live.run(db, &format!("ALTER TABLE {PREFIX}{table} RENAME TO {table}")).await?;
         let indexes = format!(
             "SELECT format('ALTER INDEX %I RENAME TO %I', indexname, regexp_replace(substr(indexname, {}), '_idx$', ''))
              FROM pg_indexes WHERE schemaname = current_schema() AND tablename = '{table}' AND indexname LIKE '{PREFIX}%'",
             PREFIX.len() + 1
         );
         for rename in texts(db, &indexes).await? {
-            db.execute_unprepared(&rename).await?;
+            live.run(db, &rename).await?;
         }
-    }
-    drop_beside(db).await
-}
-
-async fn drop_beside(db: &impl ConnectionTrait) -> Result<(), StoreError> {
-    let beside = BESIDE.iter().map(|table| format!("{PREFIX}{table}"));
-    for table in beside.chain([PROGRESS.to_owned()]) {
-        db.execute_unprepared(&format!("DROP TABLE {table}")).await?;
     }
     Ok(())
 }

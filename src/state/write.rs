@@ -48,6 +48,10 @@ impl Statements {
         Self { backend, tables, statements: vec![] }
     }
 
+    pub fn backend(&self) -> DbBackend {
+        self.backend
+    }
+
     pub fn push(&mut self, statement: &impl StatementBuilder) {
         self.statements.push(self.backend.build(statement));
     }

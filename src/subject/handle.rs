@@ -75,7 +75,7 @@ impl EventHandles {
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Holder::new(Arc::clone(&self.nodes), account, resource);
         let holder = Arc::clone(holders.entry((account, resource.to_owned())).or_insert_with(new));
-        EventHandle::of(&self.nodes, account, Place::Field { holder, field: field.to_owned() })
+        EventHandle::of(Arc::clone(&self.nodes), account, Place::Field { holder, field: field.to_owned() })
     }
 
     /// The handle of a stream's source.
@@ -121,10 +121,10 @@ impl EventHandle {
     #[must_use]
     pub fn new(nodes: Arc<Nodes>, account: Address, resource: &str, field: &str) -> Self {
         let holder = Holder::new(Arc::clone(&nodes), account, resource);
-        Self::of(&nodes, account, Place::Field { holder, field: field.to_owned() })
+        Self::of(nodes, account, Place::Field { holder, field: field.to_owned() })
     }
 
-    /// The handle of a stream's source, looked at alone. Of module events there is none: whatever is asked is refused.
+    /// The handle of a stream's source, looked at alone. Where no handle is known, whatever is asked is refused.
     #[must_use]
     pub fn at(nodes: &Arc<Nodes>, source: &Source) -> Self {
         match source {
@@ -132,17 +132,18 @@ impl EventHandle {
                 Self::new(Arc::clone(nodes), *account, resource, field)
             }
             Source::CreationNumber { account, number } => {
-                let handle = Self::of(nodes, *account, Place::Number { number: *number, found: OnceCell::new() });
+                let handle =
+                    Self::of(Arc::clone(nodes), *account, Place::Number { number: *number, found: OnceCell::new() });
                 let _ = handle.creation_number.set(*number);
                 handle
             }
-            Source::ModuleEvent => Self::of(nodes, source.account(), Place::Nowhere),
+            Source::ModuleEvent => Self::of(Arc::clone(nodes), source.account(), Place::Nowhere),
         }
     }
 
-    fn of(nodes: &Arc<Nodes>, account: Address, place: Place) -> Self {
+    fn of(nodes: Arc<Nodes>, account: Address, place: Place) -> Self {
         let (limit, creation_number) = (PageLimit::default(), OnceLock::new());
-        Self { nodes: Arc::clone(nodes), account, place, limit, creation_number }
+        Self { nodes, account, place, limit, creation_number }
     }
 
     /// The resource that holds it, and where in it.
@@ -252,9 +253,7 @@ impl Subject for EventHandle {
 }
 
 fn nowhere() -> SubjectError {
-    SubjectError::Refused(
-        "module events are of no handle, and cannot be read yet; take the market out of MARKETS".to_owned(),
-    )
+    SubjectError::Refused("events of no known handle cannot be read yet; take the market out of MARKETS".to_owned())
 }
 
 /// A handle that is not there is a wrong setting, however often one asks; unless the node does not know everything yet.

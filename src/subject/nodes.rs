@@ -10,7 +10,7 @@ use reqwest::{Client, redirect};
 use super::answer::{Answer, Failed, Failure};
 use super::node::{Node, Question};
 use super::{Ledger, NodeUrl, SubjectError};
-use crate::chain::ChainId;
+use crate::chain::{ChainId, LOCAL_CHAIN};
 
 /// Which nodes to ask, in order of preference.
 #[derive(Debug, Clone)]
@@ -43,9 +43,6 @@ struct Chain {
     /// Whether a local network may stand for it.
     or_local: bool,
 }
-
-/// The chain id of local networks.
-const LOCAL: ChainId = 4;
 
 impl Nodes {
     /// A client for these nodes. Nothing is sent yet.
@@ -272,7 +269,7 @@ impl Nodes {
         let theirs = answer.ledger().chain_id?;
         let first = || Chain { id: theirs, whose: "what was read first is", or_local: false };
         let ours = if decides { Some(self.chain.get_or_init(first)) } else { self.chain.get() };
-        ours.filter(|ours| ours.id != theirs && !(ours.or_local && theirs == LOCAL)).map(|ours| (theirs, *ours))
+        ours.filter(|ours| ours.id != theirs && !(ours.or_local && theirs == LOCAL_CHAIN)).map(|ours| (theirs, *ours))
     }
 
     fn accept<T>(

@@ -54,6 +54,7 @@ pub fn start(config: Config) -> Option<WorkerGuard> {
         None => (None, None, None),
         Some(Err(failure)) => (None, None, Some(failure)),
         Some(Ok(file)) => {
+            let file = Telling { inner: file, is_failing: false };
             let (writer, guard) = tracing_appender::non_blocking(Redacting { inner: file, secrets });
             let layer = fmt::layer()
                 .with_target(false)
@@ -117,9 +118,83 @@ impl<W: Write> Write for Redacting<W> {
     }
 }
 
+/// A file that cannot be written, as on a full disk, costs its lines: told once, and once when it goes on.
+struct Telling<W> {
+    inner: W,
+    is_failing: bool,
+}
+
+impl<W: Write> Write for Telling<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(line);
+        let was_failing = std::mem::replace(&mut self.is_failing, written.is_err());
+        match &written {
+            Err(error) if !was_failing => {
+                tracing::warn!(
+                    "{FILE} cannot be written: {error}; until it can, warnings and errors go to stdout only"
+                );
+            }
+            Ok(_) if was_failing => tracing::warn!("{FILE} is written again; what was said meanwhile is not in it"),
+            _ => {}
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A disk that is full now and then.
+    struct Disk {
+        free: std::vec::IntoIter<bool>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            let is_free = self.free.next().unwrap();
+            if is_free { Ok(line.len()) } else { Err(io::ErrorKind::StorageFull.into()) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_once_and_so_is_its_end() {
+        let told = Arc::new(std::sync::Mutex::new(vec![]));
+        let heard = Arc::clone(&told);
+        let console = move || -> Box<dyn Write> { Box::new(Hearing(Arc::clone(&heard))) };
+        let console = Registry::default().with(fmt::layer().with_ansi(false).with_writer(console));
+        tracing::subscriber::with_default(console, || {
+            let free = vec![true, false, false, true, true, false].into_iter();
+            let mut file = Telling { inner: Disk { free }, is_failing: false };
+            let written: Vec<_> = (0..6).map(|_| file.write(b"a line\n").is_ok()).collect();
+            assert_eq!(written, [true, false, false, true, true, false]);
+        });
+        let told = String::from_utf8(told.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = told.lines().collect();
+        let expected = ["error.log cannot be written", "error.log is written again", "error.log cannot be written"];
+        assert!(lines.len() == 3 && lines.iter().zip(expected).all(|(line, text)| line.contains(text)), "{told}");
+    }
+
+    struct Hearing(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Write for Hearing {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     #[test]
     fn secrets_do_not_get_through() {

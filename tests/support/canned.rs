@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use event_worker::market::Market;
-use event_worker::subject::{Config, EventHandle, Nodes};
+use event_worker::subject::{Config, EventHandle, EventHandles, Nodes};
 use tokio::net::TcpListener;
 
 /// These nodes, with that key for each.
@@ -21,7 +21,7 @@ pub fn nodes(url: &str, key: Option<&str>, archive: Option<&str>) -> Arc<Nodes> 
 /// The listings of the built-in market.
 pub fn handle(nodes: Arc<Nodes>) -> EventHandle {
     let market = Market::built_in("imart", None).unwrap();
-    EventHandle::at(&nodes, &market.streams[0].source)
+    EventHandles::new(nodes).at(&market.streams[0].source)
 }
 
 /// What has been asked for, and with what.

@@ -64,11 +64,40 @@ impl TestDatabase {
         row.try_get_by_index(0).ok()
     }
 
+    /// Waits until a query gives another number than 0.
+    pub async fn until_some(&self, sql: &str, limit: Duration) {
+        let some = async {
+            while self.number(sql).await.unwrap() == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(tokio::time::timeout(limit, some).await.is_ok(), "after {limit:?} still nothing: {sql}");
+    }
+
     /// The texts of a query's first column.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         let statement = Statement::from_string(self.db.get_database_backend(), sql);
         let rows = self.db.query_all_raw(statement).await.unwrap();
         rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+    }
+
+    /// What its clock says, in milliseconds.
+    pub async fn milliseconds(&self) -> i64 {
+        let now = match self.backend {
+            Backend::MySql => "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000 AS SIGNED)",
+            Backend::Postgres => "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+            Backend::Sqlite => "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+        };
+        self.number(now).await.unwrap()
+    }
+
+    /// Its own clock, for SQL.
+    pub fn clock(&self) -> &'static str {
+        match self.backend {
+            Backend::MySql => "UTC_TIMESTAMP(6)",
+            Backend::Postgres => "clock_timestamp()",
+            Backend::Sqlite => "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+        }
     }
 
     /// How many events the checkpoints have behind them; 0 while there are no tables.

@@ -16,44 +16,31 @@ pub mod tables;
 /// One test per database of each scenario, an `async fn(Backend)`.
 #[macro_export]
 macro_rules! on_every_database {
-    ($($scenario:ident),+ $(,)?) => {$(
-        mod $scenario {
-            use $crate::support::database::Backend;
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_sqlite() {
-                super::$scenario(Backend::Sqlite).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_mysql() {
-                super::$scenario(Backend::MySql).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_postgres() {
-                super::$scenario(Backend::Postgres).await;
-            }
-        }
-    )+};
+    ($($scenario:ident),+ $(,)?) => {
+        $crate::on_databases!([on_sqlite Sqlite, on_mysql MySql, on_postgres Postgres] $($scenario),+);
+    };
 }
 
 /// The same for those that are behind a wire.
 #[macro_export]
 macro_rules! on_every_server {
-    ($($scenario:ident),+ $(,)?) => {$(
+    ($($scenario:ident),+ $(,)?) => {
+        $crate::on_databases!([on_mysql MySql, on_postgres Postgres] $($scenario),+);
+    };
+}
+
+/// One test of each scenario on each of these.
+#[macro_export]
+macro_rules! on_databases {
+    ($databases:tt $($scenario:ident),+) => {$(
         mod $scenario {
-            use $crate::support::database::Backend;
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_mysql() {
-                super::$scenario(Backend::MySql).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_postgres() {
-                super::$scenario(Backend::Postgres).await;
-            }
+            $crate::on_databases!(@ $scenario $databases);
+        }
+    )+};
+    (@ $scenario:ident [$($test:ident $backend:ident),+]) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            super::$scenario($crate::support::database::Backend::$backend).await;
         }
     )+};
 }

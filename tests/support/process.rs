@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Setup {
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
+    /// What starts the program: nothing, or a program of the system with its arguments.
+    starter: Vec<String>,
     arguments: Vec<String>,
 }
 
@@ -50,7 +52,7 @@ impl Setup {
     pub fn new() -> Self {
         let folder = Arc::new(TempDir::new().unwrap());
         let logs = folder.path().display().to_string();
-        let setup = Self { folder, environment: vec![], arguments: vec!["run".to_owned()] };
+        let setup = Self { folder, environment: vec![], starter: vec![], arguments: vec!["run".to_owned()] };
         setup.set("API_LISTEN", "off").set("LOG_DIR", &logs)
     }
 
@@ -90,6 +92,12 @@ impl Setup {
         self
     }
 
+    /// Started by another program, which becomes it.
+    pub fn by(mut self, starter: &[&str]) -> Self {
+        self.starter = starter.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -110,8 +118,11 @@ impl Setup {
     }
 
     pub fn start_with(&self, more: &[&str]) -> Worker {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_event-worker"));
+        let program = env!("CARGO_BIN_EXE_event-worker").to_owned();
+        let mut words = self.starter.iter().chain([&program]);
+        let mut command = Command::new(words.next().unwrap());
         command
+            .args(words)
             .args(&self.arguments)
             .args(more)
             .env_clear()
@@ -156,6 +167,15 @@ impl Worker {
         if !matches!(waiting.await, Ok(Ok(_))) {
             let all = self.stdout.lines.borrow().join("\n");
             panic!("no line with {text:?} within {PATIENCE:?}; stdout:\n{all}");
+        }
+    }
+
+    /// What comes of `what`, unless the process ends before.
+    pub async fn unless_ended<T>(&mut self, what: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = what => Some(done),
+            _ = self.child.wait() => None,
         }
     }
 

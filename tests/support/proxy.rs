@@ -1,7 +1,7 @@
 //! A wire to a database server that can be cut.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,10 +20,36 @@ pub struct Faults {
     losing: AtomicU64,
     /// Each message is held for so long.
     delay: Mutex<Duration>,
+    /// Nothing arrives any more, and nobody is told.
+    swallows: AtomicBool,
     commits: AtomicU64,
+    /// Where the next commit stops for ever.
+    stop: Mutex<Option<Edge>>,
+    stopping: watch::Sender<bool>,
     /// How many connections have been cut, and how many answers lost.
     pub cuts: AtomicU32,
     pub lost: AtomicU32,
+}
+
+/// A place within a commit: a message, found by the statement that it names or comes behind.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// How a statement begins, as it is sent for the first time on a connection.
+    pub statement: String,
+    /// 0: the message that tells it; 1: the next one, which executes it.
+    pub message: usize,
+    pub side: Side,
+}
+
+/// How far that message gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The server never hears it.
+    Before,
+    /// The server may be at it, or have done it.
+    Behind,
+    /// The server has done it and has said so; nobody hears that.
+    Answered,
 }
 
 /// Listens on a port of its own, and hands everything on to the server of a database.
@@ -35,6 +61,8 @@ pub struct Proxy {
     server: String,
     serving: Mutex<Option<(CancellationToken, DropGuard)>>,
     kicks: watch::Sender<u32>,
+    /// Whether a commit has stopped.
+    stopped: watch::Receiver<bool>,
 }
 
 impl Proxy {
@@ -45,9 +73,11 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         url.set_port(Some(address.port())).unwrap();
+        let (stopping, stopped) = watch::channel(false);
         let proxy = Self {
             url: url.to_string(),
-            faults: Arc::default(),
+            faults: Arc::new(Faults { stopping, ..Faults::default() }),
+            stopped,
             address,
             server,
             serving: Mutex::default(),
@@ -75,6 +105,23 @@ impl Proxy {
     /// Holds each message for so long.
     pub fn delay(&self, delay: Duration) {
         *self.faults.delay.lock().unwrap() = delay;
+    }
+
+    /// The next one that gets there stops at that edge, until its client is gone.
+    pub fn stop_at(&self, edge: Edge) {
+        self.faults.stopping.send_replace(false);
+        *self.faults.stop.lock().unwrap() = Some(edge);
+    }
+
+    /// Waits until it has.
+    pub async fn stopped(&self) {
+        self.stopped.clone().wait_for(|stopped| *stopped).await.unwrap();
+    }
+
+    /// Lets everything vanish that is sent to and fro, without ending a connection; those that have lost something never work
+    /// again.
+    pub fn swallow(&self, swallows: bool) {
+        self.faults.swallows.store(swallows, Ordering::SeqCst);
     }
 
     /// Cuts all connections, and refuses new ones: the server is gone.
@@ -120,11 +167,19 @@ async fn hand_on(mut client: TcpStream, server: &str, faults: &Faults) {
         0 => u64::MAX,
         _ => faults.cut_after.fetch_add(1, Ordering::SeqCst),
     };
-    let mut messages = 0;
+    let (mut messages, mut place, mut is_lost_for_good) = (0, Place::default(), false);
+    let mut swallows = || {
+        is_lost_for_good |= faults.swallows.load(Ordering::SeqCst);
+        is_lost_for_good
+    };
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(length @ 1..) = read else { return };
+                if swallows() {
+                    continue;
+                }
+                let message = &asked[..length];
                 messages += 1;
                 if messages > most {
                     faults.cuts.fetch_add(1, Ordering::SeqCst);
@@ -132,10 +187,13 @@ async fn hand_on(mut client: TcpStream, server: &str, faults: &Faults) {
                 }
                 let delay = *faults.delay.lock().unwrap();
                 tokio::time::sleep(delay).await;
-                if server.write_all(&asked[..length]).await.is_err() {
+                if let Some(side) = faults.stops(&mut place, message) {
+                    return stop(&mut client, &mut server, message, side, faults).await;
+                }
+                if server.write_all(message).await.is_err() {
                     return;
                 }
-                if is_commit(&asked[..length]) && is_lost(faults) {
+                if is_commit(message) && is_lost(faults) {
                     // The answer says that it has been done; nobody hears it.
                     let _ = server.read(&mut answered).await;
                     faults.lost.fetch_add(1, Ordering::SeqCst);
@@ -144,6 +202,9 @@ async fn hand_on(mut client: TcpStream, server: &str, faults: &Faults) {
             }
             read = server.read(&mut answered) => {
                 let Ok(length @ 1..) = read else { return };
+                if swallows() {
+                    continue;
+                }
                 if client.write_all(&answered[..length]).await.is_err() {
                     return;
                 }
@@ -152,8 +213,46 @@ async fn hand_on(mut client: TcpStream, server: &str, faults: &Faults) {
     }
 }
 
+/// Goes no further than that side of the message, and waits until the client hangs up.
+async fn stop(client: &mut TcpStream, server: &mut TcpStream, message: &[u8], side: Side, faults: &Faults) {
+    let mut heard = vec![0; 64 << 10];
+    if side != Side::Before && server.write_all(message).await.is_err() {
+        return;
+    }
+    if side == Side::Answered {
+        let _ = server.read(&mut heard).await;
+    }
+    faults.stopping.send_replace(true);
+    while matches!(client.read(&mut heard).await, Ok(1..)) {}
+}
+
+/// Where a connection is.
+#[derive(Default)]
+struct Place {
+    /// It is the one for commits.
+    commits: bool,
+    /// How many messages ago the statement of the edge came.
+    behind: Option<usize>,
+}
+
+impl Faults {
+    /// Whether to stop at a message, and on which side of it. Once.
+    fn stops(&self, place: &mut Place, message: &[u8]) -> Option<Side> {
+        place.commits |= holds(message, "UPDATE `commits`") || holds(message, "UPDATE \"commits\"");
+        let mut stop = self.stop.lock().unwrap();
+        let edge = stop.as_ref()?;
+        let is_told = place.commits && holds(message, &edge.statement);
+        place.behind = if is_told { Some(0) } else { place.behind.map(|messages| messages + 1) };
+        if place.behind == Some(edge.message) { stop.take().map(|edge| edge.side) } else { None }
+    }
+}
+
+fn holds(message: &[u8], text: &str) -> bool {
+    message.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
 fn is_commit(message: &[u8]) -> bool {
-    message.len() < 64 && message.windows(6).any(|word| word == b"COMMIT")
+    message.len() < 64 && holds(message, "COMMIT")
 }
 
 fn is_lost(faults: &Faults) -> bool {

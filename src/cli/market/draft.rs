@@ -29,8 +29,10 @@ struct Found<'m> {
     obstacle: Option<&'static str>,
 }
 
+type Candidates = &'static [&'static [Field]];
+
 /// The keys that a market may have: which kinds, and what to try, the best first.
-const KEYS: [(&str, &[Kind], &[&[Field]]); 3] = [
+const KEYS: [(&str, &[Kind], Candidates); 3] = [
     (
         "listing_key",
         &[Kind::PlaceListing, Kind::CancelListing, Kind::FillListing, Kind::PlaceBid],
@@ -118,7 +120,7 @@ fn events(address: Address, modules: &[Module]) -> Vec<Found<'_>> {
     let own = format!("{}::", address.in_type());
     let fields_of = |event: &str| {
         let (module, item) = event.strip_prefix("::")?.split_once("::")?;
-        Some(&*modules.iter().find(|other| other.name == module)?.structs.get(item)?.as_slice())
+        Some(modules.iter().find(|other| other.name == module)?.structs.get(item)?.as_slice())
     };
     for module in modules {
         for (holder, fields) in &module.structs {
@@ -198,7 +200,9 @@ impl Guess {
                 continue;
             }
             let may_miss = if at.kind.starts_with("0x1::option::Option<") { "?" } else { "" };
-            let _ = writeln!(block, "fields.{} = \"{}{may_miss}\"  # a guess: {}", field.name(), at.name, at.kind);
+            let unit = if field.is_time() { ", in microseconds" } else { "" };
+            let _ =
+                writeln!(block, "fields.{} = \"{}{may_miss}\"  # a guess: {}{unit}", field.name(), at.name, at.kind);
         }
         for MoveField { name, kind } in &self.rest {
             let _ = writeln!(block, "# not used: {name} ({kind})");

@@ -17,7 +17,7 @@ use crate::telemetry::table::{brief, table};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A built-in market (tradeport_v2, marketplace@0xADDRESS), or a market file ending in .toml
+    /// A built-in market (imart, marketplace@0xADDRESS), or a market file ending in .toml
     #[arg(value_name = "NAME-or-FILE")]
     market: String,
     /// The events, as a node's REST API has them, one JSON object a line; `-` for stdin

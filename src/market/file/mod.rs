@@ -2,19 +2,22 @@
 //! described in docs/markets.md; everything in it is resolved here, so that decoding only follows rules.
 
 mod built_in;
+mod parts;
 mod rule;
 mod stream;
 mod text;
 
 use std::sync::Arc;
 
+use self::parts::{UNITS, address, chain, check_name, key_parts, units, unverified, version};
 use self::text::{Mistake, Read, Table, Value};
 use super::kind::Subject;
-use super::rule::{Rules, Unit, Units};
+use super::rule::{Rules, Units};
 use super::{Field, Kind};
 use crate::chain::{Address, ChainId, Source, Version};
 
 pub use built_in::names;
+pub use parts::KeyPart;
 
 /// A marketplace: its streams in the order of its file.
 #[derive(Debug, Clone)]
@@ -95,8 +98,10 @@ const KNOWN: [&str; 13] = [
     "streams",
 ];
 
+type IsOf = fn(Subject) -> bool;
+
 /// The keys of a market, by their names in its file, and what they are of.
-const KEYS: [(&str, fn(Subject) -> bool); 3] = [
+const KEYS: [(&str, IsOf); 3] = [
     ("listing_key", |subject| matches!(subject, Subject::Listing(_) | Subject::Bid)),
     ("token_offer_key", |subject| matches!(subject, Subject::TokenOffer(_))),
     ("collection_offer_key", |subject| matches!(subject, Subject::CollectionOffer(_))),
@@ -119,10 +124,6 @@ impl Base<'_> {
         at.map_or(&[], |at| &self.keys[at])
     }
 
-    fn key_name(&self, kind: Kind) -> &'static str {
-        KEYS.iter().find(|(_, is_of)| is_of(kind.subject())).map_or("", |(name, _)| name)
-    }
-
     /// `::module::Struct` at the market's address.
     fn in_module(&self, value: &Value, text: &str) -> Read<String> {
         let parts: Vec<_> = text.split('<').next().unwrap_or_default().split("::").skip(1).collect();
@@ -131,6 +132,11 @@ impl Base<'_> {
         }
         Ok(format!("{}{text}", self.address))
     }
+}
+
+/// The name of the key of that kind.
+fn key_name(kind: Kind) -> &'static str {
+    KEYS.iter().find(|(_, is_of)| is_of(kind.subject())).map_or("", |(name, _)| name)
 }
 
 fn read(text: &str, deployment: Option<Address>) -> Read<Market> {
@@ -146,7 +152,7 @@ fn read(text: &str, deployment: Option<Address>) -> Read<Market> {
     };
     let (home, there) = (own.get("address"), like.is_some() || deployment.is_some());
     let home = home.map(|value| address(&value)).transpose()?;
-    let Some(address) = deployment.or(home) else {
+    let Some(place) = deployment.or(home) else {
         return Err(Mistake::new(own.at(), "a market needs an `address`"));
     };
     let account = own.get("account").filter(|_| deployment.is_none_or(|at| home == Some(at)));
@@ -160,17 +166,17 @@ fn read(text: &str, deployment: Option<Address>) -> Read<Market> {
             "the handles are at an account of their own: name it in a file, by `like`, `address` and `account`";
         return Err(Mistake::new(at, reason));
     }
-    let base = base(layout, name.text()?.into(), address, account)?;
+    let base = base(layout, name.text()?.into(), place, account)?;
     let streams = streams(&base, layout)?;
     // What is said of one deployment is not said of another.
-    let get = |name: &str| own.get(name).filter(|value| home == Some(address) || value.name == "unverified");
-    let unverified = get("unverified").or_else(|| layout.get("unverified"));
+    let get = |name: &str| own.get(name).filter(|value| home == Some(place) || value.name == "unverified");
+    let doubts = get("unverified").or_else(|| layout.get("unverified"));
     Ok(Market {
         chain: get("chain").map(|value| chain(&value)).transpose()?,
         first_version: get("first_version").map(|value| version(&value)).transpose()?,
-        unverified: unverified.map(|value| self::unverified(&value)).transpose()?,
+        unverified: doubts.map(|value| unverified(&value)).transpose()?,
         name: base.name,
-        address,
+        address: place,
         streams,
     })
 }
@@ -194,8 +200,8 @@ fn accounts<'t>(table: &Table<'t>) -> Read<Vec<Value<'t>>> {
     Ok(accounts)
 }
 
-fn base<'t>(table: &Table<'t>, name: Arc<str>, address: Address, account: Option<Value>) -> Read<Base<'t>> {
-    let account = account.or(table.get("account")).map(|value| self::address(&value)).transpose()?;
+fn base<'t>(table: &Table<'t>, name: Arc<str>, place: Address, account: Option<Value>) -> Read<Base<'t>> {
+    let account = account.or(table.get("account")).map(|value| address(&value)).transpose()?;
     let mut keys = [const { vec![] }; KEYS.len()];
     for ((name, _), key) in KEYS.iter().zip(&mut keys) {
         *key = table.get(name).map(|value| key_parts(&value)).transpose()?.unwrap_or_default();
@@ -210,7 +216,7 @@ fn base<'t>(table: &Table<'t>, name: Arc<str>, address: Address, account: Option
         rule::read(field, &value)?;
         fields.push((field, value));
     }
-    Ok(Base { name, address, account: account.unwrap_or(address), keys, units, fields })
+    Ok(Base { name, address: place, account: account.unwrap_or(place), keys, units, fields })
 }
 
 fn streams(base: &Base, table: &Table) -> Read<Vec<Arc<Stream>>> {
@@ -269,108 +275,6 @@ fn reach(base: &Base, table: &Table, entries: &[stream::Entry]) -> Read<()> {
         if !streams().any(|stream| stream.rules.has(field)) {
             return Err(Mistake::new(value.name_at, format!("{}: never used: no stream has that field", value.name)));
         }
-    }
-    Ok(())
-}
-
-/// The standard names that a key can be made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyPart {
-    Id,
-    Token,
-    PropertyVersion,
-    Collection,
-    Creator,
-    Seller,
-    Offerer,
-    Price,
-    Currency,
-}
-
-impl KeyPart {
-    const ALL: [Self; 9] = [
-        Self::Id,
-        Self::Token,
-        Self::PropertyVersion,
-        Self::Collection,
-        Self::Creator,
-        Self::Seller,
-        Self::Offerer,
-        Self::Price,
-        Self::Currency,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Id => "id",
-            Self::Token => "token",
-            Self::PropertyVersion => "property_version",
-            Self::Collection => "collection",
-            Self::Creator => "creator",
-            Self::Seller => "seller",
-            Self::Offerer => "offerer",
-            Self::Price => "price",
-            Self::Currency => "currency",
-        }
-    }
-}
-
-fn key_parts(value: &Value) -> Read<Vec<KeyPart>> {
-    let known = KeyPart::ALL.map(|part| (part.name(), part));
-    let mut parts = vec![];
-    for item in value.list()? {
-        let part = item.one_of("part of a key", &known)?;
-        if parts.contains(&part) {
-            return Err(item.wrong(format!("{} is there twice", part.name())));
-        }
-        parts.push(part);
-    }
-    if parts.is_empty() {
-        return Err(value.wrong("a key needs at least one part"));
-    }
-    Ok(parts)
-}
-
-const UNITS: [&str; 3] = ["time", "expires_in", "expires_at"];
-
-fn units(value: &Value) -> Read<Units> {
-    let table = value.table("units", &UNITS)?;
-    let unit = |name: &str| table.get(name).map(|value| value.one_of("unit", &Unit::ALL)).transpose();
-    Ok(Units {
-        time: unit("time")?.unwrap_or_default(),
-        expires_in: unit("expires_in")?.unwrap_or_default(),
-        expires_at: unit("expires_at")?.unwrap_or_default(),
-    })
-}
-
-fn address(value: &Value) -> Read<Address> {
-    value.text()?.parse().map_err(|error: crate::chain::ParseError| value.wrong(error.to_string()))
-}
-
-fn chain(value: &Value) -> Read<ChainId> {
-    let number = value.number()?;
-    ChainId::try_from(number)
-        .map_err(|_| value.wrong(format!("expected a chain id (mainnet 1, testnet 2), found {number}")))
-}
-
-fn version(value: &Value) -> Read<Version> {
-    let number = value.number()?;
-    Version::new(number).ok_or_else(|| value.wrong(format!("{number} is out of range")))
-}
-
-fn unverified(value: &Value) -> Read<Arc<str>> {
-    match value.text()?.trim() {
-        "" => Err(value.wrong("says nothing: tell what is not known, or take it out")),
-        text => Ok(text.into()),
-    }
-}
-
-/// Names become parts of observers' names, which are keys and labels.
-fn check_name(value: &Value) -> Read<()> {
-    let name = value.text()?;
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    if name.is_empty() || name.len() > 30 || !name.bytes().all(plain) {
-        return Err(value.wrong(format!("{name:?}: expected 1 to 30 of a-z, 0-9 and _")));
     }
     Ok(())
 }

@@ -3,7 +3,6 @@
 use super::text::{Mistake, Read, Value};
 use crate::market::Field;
 use crate::market::field::Shape;
-use crate::market::nearest::did_you_mean;
 use crate::market::rule::{Absent, Constant, Form, Path, Rule, Unit};
 use crate::market::value;
 
@@ -131,11 +130,5 @@ fn paths(value: &Value, text: &str) -> Read<(Vec<Path>, Absent)> {
 
 /// The standard field that `value` is named for.
 pub fn field(value: &Value) -> Read<Field> {
-    Field::named(value.name).ok_or_else(|| {
-        let names = || Field::ALL.into_iter().map(Field::name);
-        let meant = did_you_mean(value.name, names());
-        let meant =
-            if meant.is_empty() { format!("; known: {}", names().collect::<Vec<_>>().join(", ")) } else { meant };
-        Mistake::new(value.name_at, format!("unknown field `{}`{meant}", value.name))
-    })
+    Field::named(value.name).ok_or_else(|| Mistake::new(value.name_at, format!("unknown field `{}`", value.name)))
 }

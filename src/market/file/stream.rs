@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::parts::{address, check_name};
 use super::rule::{self, Told};
 use super::text::{Mistake, Read, Table, Value};
-use super::{Base, KeyPart, Stream, check_name};
+use super::{Base, KeyPart, Stream, key_name};
 use crate::chain::{Handle, Source};
 use crate::market::kind::{Step, Subject};
 use crate::market::rule::Rules;
@@ -51,7 +52,7 @@ fn entry(base: &Base, table: &Table, name: Value, order: usize) -> Read<Entry> {
         units: base.units,
     };
     let inherited = fields(base, table, &mut stream)?;
-    check(&stream, table, base)?;
+    check(&stream, table)?;
     Ok(Entry {
         name_at: name.at(),
         source_at,
@@ -62,7 +63,7 @@ fn entry(base: &Base, table: &Table, name: Value, order: usize) -> Read<Entry> {
 }
 
 fn source(base: &Base, table: &Table) -> Read<(Source, usize)> {
-    let account = table.get("account").map(|value| super::address(&value)).transpose()?;
+    let account = table.get("account").map(|value| address(&value)).transpose()?;
     let owner = account.unwrap_or(base.account);
     match (table.get("handle"), table.get("creation_number"), table.get("event")) {
         (Some(_), Some(number), _) => {
@@ -187,7 +188,7 @@ impl Stream {
 }
 
 /// Refuses a stream that could never tell what its kind or its key needs.
-fn check(stream: &Stream, table: &Table, base: &Base) -> Read<()> {
+fn check(stream: &Stream, table: &Table) -> Read<()> {
     use Field::{Buyer, Collection, CollectionName, Creator, Offerer, Price, Quantity, Seller, Token, TokenName};
     let wrong =
         |reason: String| Err(Mistake::new(table.get("fields").map_or(table.at(), |fields| fields.name_at), reason));
@@ -210,7 +211,7 @@ fn check(stream: &Stream, table: &Table, base: &Base) -> Read<()> {
         return wrong(format!("{kind} needs the field {field}"));
     }
     let is_about_a_key = !matches!(stream.kind.subject(), Subject::Collection | Subject::Token);
-    let key = base.key_name(stream.kind);
+    let key = key_name(stream.kind);
     if is_about_a_key && stream.key.is_empty() {
         return Err(Mistake::new(table.need("kind")?.at(), format!("{kind} needs a key: set {key}")));
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::market::nearest::did_you_mean;
+use crate::market::nearest::meant_or_known;
 
 /// What is wrong in a file, and where: a byte of its text.
 #[derive(Debug)]
@@ -64,14 +64,11 @@ impl<'t> Table<'t> {
         };
         let mut values: Vec<_> = table.iter().map(value).collect();
         values.sort_by_key(|value| value.name_at);
-        match values.iter().find(|value| !known.contains(&value.name)) {
-            None => Ok(Self { what, at, values }),
-            Some(Value { name, name_at, .. }) => {
-                let meant = did_you_mean(name, known.iter().copied());
-                let meant = if meant.is_empty() { format!("; known: {}", known.join(", ")) } else { meant };
-                Err(Mistake::new(*name_at, format!("unknown field `{name}` of {what}{meant}")))
-            }
+        if let Some(Value { name, name_at, .. }) = values.iter().find(|value| !known.contains(&value.name)) {
+            let meant = meant_or_known(name, known.iter().copied());
+            return Err(Mistake::new(*name_at, format!("unknown field `{name}` of {what}{meant}")));
         }
+        Ok(Self { what, at, values })
     }
 
     /// Where it begins.
@@ -172,19 +169,11 @@ impl<'t> Value<'t> {
     /// Of these texts, by their names, the one that it is.
     pub fn one_of<T: Copy>(&self, what: &str, known: &[(&str, T)]) -> Read<T> {
         let text = self.text()?;
-        match known.iter().find(|(name, _)| *name == text) {
-            Some((_, one)) => Ok(*one),
-            None => {
-                let names = || known.iter().map(|(name, _)| *name);
-                let meant = did_you_mean(text, names());
-                let meant = if meant.is_empty() {
-                    format!("; known: {}", names().collect::<Vec<_>>().join(", "))
-                } else {
-                    meant
-                };
-                Err(self.wrong(format!("unknown {what} `{text}`{meant}")))
-            }
-        }
+        let found = known.iter().find(|(name, _)| *name == text);
+        found.map(|(_, one)| *one).ok_or_else(|| {
+            let meant = meant_or_known(text, known.iter().map(|(name, _)| *name));
+            self.wrong(format!("unknown {what} `{text}`{meant}"))
+        })
     }
 
     pub fn unlike(&self, expected: &str) -> Mistake {
@@ -204,7 +193,7 @@ impl<'t> Value<'t> {
 /// Line and column of a byte, both from 1.
 pub fn place(text: &str, at: usize) -> (usize, usize) {
     let before = &text.as_bytes()[..at.min(text.len())];
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = before.split(|byte| *byte == b'\n').count();
     let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     (line, String::from_utf8_lossy(&before[start..]).chars().count() + 1)
 }
