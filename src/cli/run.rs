@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Outcome, subjects, cannot_connect, ending_in_time, log_to_stdout, until_signal};
+use super::{Failure, Outcome, cannot_connect, ending_in_time, log_to_stdout, subjects, until_signal};
 use crate::api;
 use crate::backoff::Backoff;
 use crate::chain::LOCAL_CHAIN;

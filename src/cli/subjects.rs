@@ -7,9 +7,7 @@ use crate::chain::Source;
 use crate::config::ReadFrom;
 use crate::market::{Markets, Stream};
 use crate::state::Store;
-use crate::subject::{
-    AnySubject, EventHandles, Locate, Nodes, Numbers, ScannedStream, SubjectError, Transactions,
-};
+use crate::subject::{AnySubject, EventHandles, Locate, Nodes, Numbers, ScannedStream, SubjectError, Transactions};
 
 /// Refuses streams that cannot be read in that way.
 pub fn check(markets: &Markets, from: ReadFrom) -> Result<(), Failure> {
@@ -59,7 +57,9 @@ fn locate(store: &Store, observer: &Arc<str>) -> Locate {
         let (store, observer) = (store.clone(), Arc::clone(&observer));
         Box::pin(async move {
             let place = store.place(&observer).await;
-            place.map_err(|error| SubjectError::Unreachable(format!("the database, asked for where {observer} stands: {error}")))
+            place.map_err(|error| {
+                SubjectError::Unreachable(format!("the database, asked for where {observer} stands: {error}"))
+            })
         })
     })
 }

@@ -15,12 +15,12 @@ use super::lane::Sender;
 use super::pages::{Pages, Standing};
 use super::room::Ticket;
 use super::{Config, Stopped, reason};
-use scanned::Scanned;
 use crate::backoff::Backoff;
 use crate::chain::{ChainId, RawEvent, SeqNo, Version};
 use crate::market::Stream;
 use crate::state::{Checkpoint, Executed, Slice, Store};
 use crate::subject::{Ledger, Page, Subject, SubjectError};
+use scanned::Scanned;
 
 /// How long a gap is read again before it is believed.
 const GAP_PATIENCE: Duration = Duration::from_secs(3);

@@ -116,7 +116,8 @@ impl Store {
     /// Where `observer` stands in a stream that is found by scanning.
     pub async fn place(&self, observer: &str) -> Result<Place, StoreError> {
         let checkpoint = checkpoints::Entity::find_by_id(observer).one(&self.db).await?;
-        let Some(checkpoint) = checkpoint.filter(|row| row.executed_seq_no >= 0 || row.scanned_version.is_some()) else {
+        let Some(checkpoint) = checkpoint.filter(|row| row.executed_seq_no >= 0 || row.scanned_version.is_some())
+        else {
             return Ok(Place::default());
         };
         let last = events::Entity::find_by_id((observer.to_owned(), checkpoint.executed_seq_no)).one(&self.db).await?;

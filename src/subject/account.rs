@@ -147,7 +147,7 @@ impl SentTransactions {
                 Ok((events, ledger)) => {
                     let full = events.len() >= usize::from(limit);
                     return Ok(Page { full, events, scanned: None, ledger });
-                },
+                }
                 Err(SubjectError::TooLong(_)) if self.limit.is_too_long(limit) => {}
                 Err(error) => return Err(error),
             }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Belongs, Locate, Place, Transactions};
 use super::super::{Counter, Ledger, Page, Subject, SubjectError};
+use super::{Belongs, Locate, Place, Transactions};
 use crate::chain::{RawEvent, SeqNo, Version};
 
 /// Events in a page.

@@ -86,7 +86,11 @@ impl Transactions {
         while pieces.len() > KEPT {
             // Who is far from the others pays for it.
             let is_first = pieces.first_key_value().is_some_and(|(first, _)| number - first > KEPT as u64 / 2);
-            if is_first { pieces.pop_first() } else { pieces.pop_last() };
+            if is_first {
+                pieces.pop_first()
+            } else {
+                pieces.pop_last()
+            };
         }
         (slot, true)
     }
