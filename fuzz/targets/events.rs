@@ -74,7 +74,7 @@ fn decoded(stream: &Arc<Stream>, raw: &RawEvent) -> Option<Entry> {
         Err(refusal) => {
             let said = refusal.to_string();
             let names = |path: &[String]| said.starts_with(&format!("data.{}: ", path.join(".")));
-            let is_named = said.starts_with("data: ") || stream.mapped().iter().any(|field| names(&field.path));
+            let is_named = said.starts_with("data: ") || stream.mapped().iter().flat_map(|field| &field.paths).any(|path| names(path));
             assert!(is_named, "names no field: {said}");
             None
         }
