@@ -153,6 +153,8 @@ async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
             history.map(|event| format!("{}|{}|{}", event.seq_no, event.version, event.event_index)).collect();
         assert_eq!(stored, emitted, "{observer}");
     }
+    let verified = setup.again().command("verify").to_end().await.expect(0);
+    assert!(verified.stdout.contains("without a hole"), "{}", verified.stdout);
     assert_eq!(
         database.texts("SELECT CONCAT_WS(' ', observer, seq_no, error) FROM dead_letters LIMIT 3").await,
         [""; 0]

@@ -253,7 +253,7 @@ impl Subject for EventHandle {
 }
 
 fn nowhere() -> SubjectError {
-    SubjectError::Refused("events of no known handle cannot be read yet; take the market out of MARKETS".to_owned())
+    SubjectError::Refused("events of no known handle are found in transactions only".to_owned())
 }
 
 /// A handle that is not there is a wrong setting, however often one asks; unless the node does not know everything yet.
