@@ -85,11 +85,25 @@ pub struct Parking {
     max_parked: String,
 }
 
+/// Where streams that have an event handle are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReadFrom {
+    /// Each handle from its endpoint
+    Handles,
+    /// All of them from the ledger's transactions
+    Transactions,
+}
+
 /// How the worker goes about it.
 #[derive(Debug, Clone, Args)]
 pub struct Worker {
     #[command(flatten)]
     markets: Markets,
+    /// Where streams that have an event handle are read from. A handle's own endpoint is quicker by far; transactions are for
+    /// nodes that do not index events, and tell each event's place in its transaction. Module events are always found in
+    /// transactions. It may be changed between two runs
+    #[arg(long, env = "SUBJECT", value_name = "SUBJECT", help_heading = "Settings", value_enum, default_value_t = ReadFrom::Handles)]
+    subject: ReadFrom,
     /// Pause between polls of a caught-up observer (250ms, 2s, 1m)
     #[arg(long, env = "POLL_INTERVAL", value_name = "DURATION", help_heading = "Settings", default_value = default::POLL_INTERVAL)]
     poll_interval: String,
@@ -260,6 +274,12 @@ impl Worker {
     /// The markets, each read from its file.
     pub fn markets(&self) -> Result<Arc<market::Markets>> {
         self.markets.markets()
+    }
+
+    /// Where streams that have an event handle are read from.
+    #[must_use]
+    pub fn read_from(&self) -> ReadFrom {
+        self.subject
     }
 
     /// The pause between polls.

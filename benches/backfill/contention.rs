@@ -122,7 +122,7 @@ impl Subject for Prepared {
     async fn page(&self, from: SeqNo) -> Result<Page, SubjectError> {
         let from = usize::try_from(from.get()).unwrap_or(usize::MAX);
         let events: Vec<_> = self.events.iter().skip(from).take(PAGE).cloned().collect();
-        Ok(Page { full: events.len() == PAGE, events, ledger: self.ledger })
+        Ok(Page { full: events.len() == PAGE, events, scanned: None, ledger: self.ledger })
     }
 
     async fn counter(&self) -> Result<Counter, SubjectError> {

@@ -42,6 +42,18 @@ impl Version {
     pub fn get(self) -> u64 {
         self.0
     }
+
+    /// The version behind this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1).min(Self::max())
+    }
+
+    /// The version before this one; the first has none.
+    #[must_use]
+    pub fn before(self) -> Option<Self> {
+        self.0.checked_sub(1).map(Self)
+    }
 }
 
 impl SeqNo {

@@ -31,12 +31,17 @@ fn market(market: &Market) -> Vec<Line> {
         let remedy = "compare it with the contract, and try it on real events with `event-worker market test`";
         lines.push(Line::warn(&check, format!("not verified; not known: {why}"), remedy));
     }
-    let unreadable = market.of_module_events().count();
-    if unreadable > 0 {
-        let found = format!(
-            "{unreadable} of its streams are told by their type alone, as module events are, and cannot be read yet"
-        );
-        lines.push(Line::fail(&check, found, "leave it out of MARKETS"));
+    let scanned = market.of_module_events().count();
+    if scanned > 0 {
+        let found = format!("{scanned} of its streams are looked for in transactions");
+        lines.push(match market.first_version {
+            Some(first) => Line::ok(&check, format!("{found}, from version {first} on")),
+            None => Line::warn(
+                &check,
+                format!("{found}, from the first one on"),
+                "set first_version in its file to where the contract was published",
+            ),
+        });
     }
     lines
 }

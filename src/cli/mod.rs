@@ -12,6 +12,7 @@ mod run;
 mod selftest;
 mod simulate;
 mod status;
+mod subjects;
 mod verify;
 
 use std::ffi::OsString;

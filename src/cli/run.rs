@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Outcome, cannot_connect, ending_in_time, log_to_stdout, until_signal};
+use super::{Failure, Outcome, cannot_connect, ending_in_time, log_to_stdout, subjects, until_signal};
 use crate::api;
 use crate::backoff::Backoff;
 use crate::chain::LOCAL_CHAIN;
-use crate::config::{Database, Logs, Node, Worker};
+use crate::config::{Database, Logs, Node, ReadFrom, Worker};
 use crate::market::Markets;
 use crate::observer::{self, Board, Stopped};
 use crate::state::{DatabaseUrl, Store, StoreError, Trouble};
-use crate::subject::{EventHandles, Nodes};
+use crate::subject::Nodes;
 use crate::telemetry::metrics::Metric;
 
 #[derive(clap::Args)]
@@ -35,6 +35,7 @@ pub struct Prepared {
     pub url: DatabaseUrl,
     nodes: Arc<Nodes>,
     pub markets: Arc<Markets>,
+    read_from: ReadFrom,
     config: observer::Config,
     api: api::Config,
 }
@@ -60,34 +61,21 @@ pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
         lease: Some(args.worker.lease()?),
         worker: worker_name(),
     };
+    let (markets, read_from) = (args.worker.markets()?, args.worker.read_from());
+    subjects::check(&markets, read_from)?;
     Ok(Prepared {
         url,
         nodes: Arc::new(Nodes::new(args.node.nodes()?).map_err(Failure::Setting)?),
-        markets: readable(args.worker.markets()?)?,
+        markets,
+        read_from,
         config,
         api: args.worker.api()?,
     })
 }
 
-/// Refuses markets whose events nobody can read yet.
-fn readable(markets: Arc<Markets>) -> Result<Arc<Markets>, Failure> {
-    for market in markets.iter() {
-        let streams: Vec<_> = market.of_module_events().map(|stream| stream.name()).collect();
-        if !streams.is_empty() {
-            return Err(Failure::Setting(format!(
-                "MARKETS: {} has events that are told by their type alone ({}), as module events are: these cannot be read yet; leave it \
-                 out; `event-worker market test` shows what its events mean",
-                market.name,
-                streams.join(", ")
-            )));
-        }
-    }
-    Ok(markets)
-}
-
 /// Runs the worker until `cancel`, or until it is caught up if so asked.
 pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationToken) -> Outcome {
-    let Prepared { url, nodes, markets, config, api } = prepared;
+    let Prepared { url, nodes, markets, read_from, config, api } = prepared;
     let serving = CancellationToken::new();
     let _stop_serving = serving.clone().drop_guard();
     tokio::spawn(api::serve(api, told(&board, &nodes), serving));
@@ -130,8 +118,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         Some(Err(error)) => return Err(error.into()),
         None => return Ok(()),
     }
-    let handles = EventHandles::new(nodes);
-    let subject = |stream: &crate::market::Stream| handles.at(&stream.source);
+    let subject = subjects::subjects(&nodes, &markets, &store, read_from);
     let stopped = observer::run(config, store.clone(), Arc::clone(&markets), subject, board, cancel).await?;
     store.close().await?;
     match &stopped[..] {

@@ -25,6 +25,12 @@ pub struct Args {
     /// Tokens in them
     #[arg(long, value_name = "N", default_value_t = 240, value_parser = clap::value_parser!(u64).range(..=10_000_000))]
     tokens: u64,
+    /// Versions from one of the market's transactions to the next, at most
+    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    spacing: u64,
+    /// The market's events are module events: in transactions alone, and of no handle
+    #[arg(long)]
+    module_events: bool,
     /// The same seed gives the same chain to the last byte
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -57,6 +63,8 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
         latency: config::duration("--latency", &args.latency)?,
         collections: args.collections,
         tokens: args.tokens,
+        spacing: args.spacing,
+        module_events: args.module_events,
         faults: args.fault.parse().map_err(|error| wrong("--fault", &args.fault, &format!("{error}")))?,
         ends_at: None,
     };

@@ -1,5 +1,6 @@
 //! One observer's reading: pages after the last one, checked, decoded, handed to the writer.
 
+mod scanned;
 mod tail;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::chain::{ChainId, RawEvent, SeqNo, Version};
 use crate::market::Stream;
 use crate::state::{Checkpoint, Executed, Slice, Store};
 use crate::subject::{Ledger, Page, Subject, SubjectError};
+use scanned::Scanned;
 
 /// How long a gap is read again before it is believed.
 const GAP_PATIENCE: Duration = Duration::from_secs(3);
@@ -30,6 +32,7 @@ pub(super) struct Feed<S> {
     store: Store,
     pages: Pages<S>,
     lane: Sender,
+    scanned: Scanned,
     board: Arc<Board>,
     config: Config,
     chain_id: Option<ChainId>,
@@ -73,6 +76,7 @@ impl<S: Subject> Feed<S> {
             subject: Arc::clone(&duty.subject),
             store: duty.store.clone(),
             lane: duty.lane.clone(),
+            scanned: Scanned::new(&duty.store, &duty.stream, epoch),
             board: Arc::clone(&duty.board),
             config: duty.config.clone(),
             chain_id: checkpoint.chain_id.or(duty.chain_id),
@@ -144,6 +148,13 @@ impl<S: Subject> Feed<S> {
             return Err(Self::pruned(&format!("neither the node nor the archive has seq no {}", self.next)));
         }
         if page.events.is_empty() {
+            if page.full {
+                self.scanned.tell(page.scanned, self.next, &self.lane, false).await;
+                // Nothing of this stream for a while, which is no end.
+                self.settled();
+                self.board.reads(self.index, page.ledger.time);
+                return Ok(());
+            }
             if self.following && self.next >= self.known {
                 self.rest();
                 return Ok(());

@@ -111,7 +111,8 @@ impl<S: Subject> Pages<S> {
     }
 
     fn learn(&mut self, page: &Page) {
-        self.length = page.full.then(|| u64::try_from(page.events.len()).unwrap_or(u64::MAX));
+        self.length =
+            (page.full && self.subject.reads_ahead()).then(|| u64::try_from(page.events.len()).unwrap_or(u64::MAX));
         self.weight = weight(page);
         if let [first, .., last] = &page.events[..] {
             self.span = last.version.get().saturating_sub(first.version.get());

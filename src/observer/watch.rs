@@ -87,6 +87,10 @@ impl<S> Watched<S> {
 }
 
 impl<S: Subject> Subject for Watched<S> {
+    fn reads_ahead(&self) -> bool {
+        self.subject.reads_ahead()
+    }
+
     async fn page(&self, from: SeqNo) -> Result<Page, SubjectError> {
         let _asking = self.asking();
         self.subject.page(from).await

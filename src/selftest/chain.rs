@@ -172,7 +172,7 @@ impl Chain {
             body.truncate(at(rng, body.len()));
         }
         let events = events_of_page(&body).map_err(SubjectError::Unreachable)?;
-        Ok(Page { events, full, ledger })
+        Ok(Page { events, full, scanned: None, ledger })
     }
 
     /// How many events there are, as a node tells that knows the chain up to `head`.

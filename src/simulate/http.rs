@@ -16,7 +16,7 @@ use super::ledger::Ledger;
 use super::query::{self, Query};
 use super::spoil::spoil;
 use super::wire::Scissors;
-use super::{Node, chain, lock, read};
+use super::{Config, Node, chain, lock, read};
 
 /// Longer bodies are refused.
 const MOST_BYTES: usize = 8 << 20;
@@ -35,6 +35,8 @@ pub struct View<'a> {
     pub seed: u64,
     /// The versions shown.
     pub head: Head,
+    /// Whether the market's events are of no handle.
+    pub module_events: bool,
 }
 
 impl<'a> View<'a> {
@@ -43,7 +45,8 @@ impl<'a> View<'a> {
         let oldest = faults.pruned().map_or(0, |(_, oldest)| oldest);
         let chain_id = faults.chain().unwrap_or(CHAIN_ID);
         let head = Head { chain_id, version, oldest, timestamp: ledger.timestamp(version) };
-        Self { ledger, gallery: &node.gallery, faults, seed: node.config.seed, head }
+        let Config { seed, module_events, .. } = node.config;
+        Self { ledger, gallery: &node.gallery, faults, seed, head, module_events }
     }
 
     /// Refuses what is about a version that is gone.
@@ -85,6 +88,7 @@ impl<'a> View<'a> {
                 let (address, tag) = (query::address(address)?, query::struct_tag("event_handle", tag)?);
                 self.events_by_handle(&address, &tag, field, query)?
             }
+            ["transactions"] => self.transactions(query)?,
             ["transactions", "by_version", version] => self.transaction_at(query::path_u64("txn_version", version)?)?,
             ["blocks", "by_version", version] => self.block(query::path_u64("version", version)?)?,
             _ => return Err(Refusal::framework(StatusCode::NOT_FOUND, "not found")),

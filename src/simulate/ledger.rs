@@ -18,6 +18,8 @@ const VERSION_STEP: i64 = 18_800;
 #[derive(Debug)]
 pub struct Ledger {
     seed: u64,
+    /// Versions from one transaction to the next, at most.
+    spacing: u64,
     logs: [Log; Stream::ALL.len()],
     transactions: Vec<Executed>,
     /// Every event in the order of the chain: its stream and sequence number.
@@ -65,9 +67,10 @@ pub struct Executed {
 
 impl Ledger {
     /// An empty ledger.
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, spacing: u64) -> Self {
         Self {
             seed,
+            spacing: spacing.max(1),
             logs: Default::default(),
             transactions: Vec::new(),
             order: Vec::new(),
@@ -112,7 +115,7 @@ impl Ledger {
             log.versions.push(executed.version);
             log.data.push(&event.data);
         }
-        let others = dice::roll(self.seed, 0x6A9, executed.version) % 5_000;
+        let others = dice::roll(self.seed, 0x6A9, executed.version) % self.spacing;
         self.head = executed.version + others;
         self.transactions.push(executed);
     }

@@ -85,6 +85,10 @@ pub struct Config {
     pub collections: u64,
     /// Its tokens; none without a collection.
     pub tokens: u64,
+    /// Versions from one of the market's transactions to the next, at most.
+    pub spacing: u64,
+    /// Whether the market's events are module events: in transactions alone, and of no handle.
+    pub module_events: bool,
     /// What goes wrong.
     pub faults: Faults,
     /// When the last event before the start happened, in microseconds since 1970; otherwise the first one happens at the
@@ -101,6 +105,8 @@ impl Default for Config {
             latency: Duration::ZERO,
             collections: 24,
             tokens: 240,
+            spacing: 5_000,
+            module_events: false,
             faults: Faults::default(),
             ends_at: None,
         }
@@ -146,7 +152,7 @@ impl Node {
             clock: Clock::new(config.seed, config.events, config.rate, config.ends_at),
             gallery: Gallery::new(config.seed, config.collections, config.tokens),
             world: Mutex::new(World::new(config.seed)),
-            ledger: RwLock::new(Ledger::new(config.seed)),
+            ledger: RwLock::new(Ledger::new(config.seed, config.spacing)),
             faults: RwLock::new(config.faults.clone()),
             luck: Mutex::new(luck),
             requests: AtomicU64::new(0),

@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 use super::address::{self, Address};
 use super::answer::Refusal;
 use super::creator::Creator;
+use super::fault::PrunedForm;
 use super::http::View;
 use super::ledger::Executed;
 use super::market::Member;
+use super::query::Query;
 use super::stream::Stream;
 use super::v1::{self, Table};
 use super::{CONTRACT, dice, state};
@@ -43,6 +45,30 @@ pub enum Verdict {
 }
 
 impl View<'_> {
+    /// `/transactions?start={version}&limit={count}`; without a start the last ones. Unlike of events, a start beyond the end is
+    /// an error.
+    pub fn transactions(&self, query: &Query<'_>) -> Result<String, Refusal> {
+        let (start, limit) = (query.u64("start")?, query.page_limit()?);
+        let (oldest, behind) = (self.head.oldest, self.head.version + 1);
+        let start = start.unwrap_or_else(|| behind.saturating_sub(limit as u64).max(oldest));
+        if start >= behind {
+            let message = format!(
+                "Given start value ({start}) is higher than the current ledger version, it must be < {}",
+                self.head.version
+            );
+            return Err(Refusal::invalid(&message));
+        }
+        if let Some((form, oldest)) = self.faults.pruned().filter(|_| start < oldest) {
+            let message = format!("Ledger version({start}) has been pruned");
+            return Err(match form {
+                PrunedForm::Internal => Refusal::internal(&message),
+                PrunedForm::Gone | PrunedForm::Empty => Refusal::gone("version_pruned", &message, oldest),
+            });
+        }
+        let page: Value = (start..behind).take(limit).map(|version| self.transaction(version)).collect();
+        Ok(page.to_string())
+    }
+
     /// `/transactions/by_version/{version}`
     pub fn transaction_at(&self, version: u64) -> Result<String, Refusal> {
         if version > self.head.version {
@@ -143,6 +169,9 @@ impl View<'_> {
     /// An event as a transaction shows it: without a version.
     fn event(&self, stream: Stream, seq_no: usize) -> Value {
         let data = serde_json::from_str::<Value>(&self.ledger.log(stream).data.get(seq_no)).unwrap_or_default();
+        if self.module_events {
+            return state::module_event(&stream.event_type(), &data);
+        }
         let holder = address::bytes(CONTRACT);
         state::event(&holder, stream.creation_number(), seq_no as u64, &stream.event_type(), &data)
     }

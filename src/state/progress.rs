@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use sea_orm::sea_query::Query;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable, QueryFilter, QueryOrder, QuerySelect,
 };
 
-use super::entities::{checkpoints, dead_letters, markets, observer_status};
+use super::entities::{checkpoints, dead_letters, events, markets, observer_status};
 use super::error::answered;
 use super::tables::Tables;
 use super::value::now;
 use super::{LetterState, Store, StoreError, write};
 use crate::chain::{ChainId, SeqNo, Timestamp, Version};
 use crate::market::{Markets, Stream};
+use crate::subject::Place;
 
 /// An observer's stored position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +111,46 @@ impl Store {
             parked_in_a_row: self.parked_in_a_row(observer, row.executed_seq_no).await?,
             lease_epoch: row.lease_epoch,
         })
+    }
+
+    /// Where `observer` stands in a stream that is found by scanning.
+    pub async fn place(&self, observer: &str) -> Result<Place, StoreError> {
+        let checkpoint = checkpoints::Entity::find_by_id(observer).one(&self.db).await?;
+        let Some(checkpoint) = checkpoint.filter(|row| row.executed_seq_no >= 0 || row.scanned_version.is_some())
+        else {
+            return Ok(Place::default());
+        };
+        let last = events::Entity::find_by_id((observer.to_owned(), checkpoint.executed_seq_no)).one(&self.db).await?;
+        Ok(Place {
+            next: SeqNo::after_executed(checkpoint.executed_seq_no),
+            last: last.map(|event| {
+                let index = event.event_index.and_then(|index| u32::try_from(index).ok());
+                (Version::from_column(event.version), index)
+            }),
+            scanned: checkpoint.scanned_version.map(Version::from_column),
+        })
+    }
+
+    /// Nothing of `observer`'s stream is missing up to `version`, as long as it stands at `next` under the lease of that epoch.
+    pub async fn scanned(
+        &self,
+        observer: &str,
+        next: SeqNo,
+        epoch: Option<i64>,
+        version: Version,
+    ) -> Result<(), StoreError> {
+        let mut update = Query::update();
+        update
+            .table(self.tables.of::<checkpoints::Entity>())
+            .value(checkpoints::Column::ScannedVersion, version.column())
+            .and_where(checkpoints::Column::Observer.eq(observer))
+            .and_where(checkpoints::Column::ExecutedSeqNo.eq(next.executed()));
+        if let Some(epoch) = epoch {
+            update.and_where(checkpoints::Column::LeaseEpoch.eq(epoch));
+        }
+        let _turn = self.turn().await;
+        self.db.execute(&update).await?;
+        Ok(())
     }
 
     async fn parked_in_a_row(&self, observer: &str, executed: i64) -> Result<u64, StoreError> {

@@ -33,7 +33,7 @@ impl StoredEvents {
             .await?;
         let full = rows.len() as u64 >= PAGE;
         let events = rows.into_iter().map(|row| Ok(convert::raw_event(row)?.1)).collect::<Result<_, StoreError>>()?;
-        Ok(Page { events, full, ledger: Ledger::default() })
+        Ok(Page { events, full, scanned: None, ledger: Ledger::default() })
     }
 
     async fn length(&self) -> Result<SeqNo, StoreError> {

@@ -144,7 +144,10 @@ impl SentTransactions {
                 self.nodes.ask(question, |answer| self.page(answer)).await
             };
             match asked {
-                Ok((events, ledger)) => return Ok(Page { full: events.len() >= usize::from(limit), events, ledger }),
+                Ok((events, ledger)) => {
+                    let full = events.len() >= usize::from(limit);
+                    return Ok(Page { full, events, scanned: None, ledger });
+                }
                 Err(SubjectError::TooLong(_)) if self.limit.is_too_long(limit) => {}
                 Err(error) => return Err(error),
             }

@@ -215,7 +215,7 @@ impl EventHandle {
                 ));
             }
         }
-        Ok(Page { full: events.len() >= usize::from(limit), ledger: answer.ledger(), events })
+        Ok(Page { full: events.len() >= usize::from(limit), ledger: answer.ledger(), scanned: None, events })
     }
 
     fn counter_in(&self, seen: &Seen, field: &str) -> Result<Counter, SubjectError> {
@@ -253,7 +253,7 @@ impl Subject for EventHandle {
 }
 
 fn nowhere() -> SubjectError {
-    SubjectError::Refused("events of no known handle cannot be read yet; take the market out of MARKETS".to_owned())
+    SubjectError::Refused("events of no known handle are found in transactions only".to_owned())
 }
 
 /// A handle that is not there is a wrong setting, however often one asks; unless the node does not know everything yet.

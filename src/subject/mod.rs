@@ -3,6 +3,7 @@
 
 mod account;
 mod answer;
+mod any;
 mod error;
 mod handle;
 mod indexer;
@@ -12,6 +13,7 @@ mod node;
 mod nodes;
 mod pace;
 mod page;
+mod scan;
 mod url;
 
 use std::future::Future;
@@ -19,12 +21,14 @@ use std::time::Duration;
 
 pub use account::{Resource, SentTransactions, TableItem};
 pub use answer::{event_of_line, events_of_page};
+pub use any::AnySubject;
 pub use error::SubjectError;
 pub use handle::{EventHandle, EventHandles};
 pub use indexer::{IndexedCollection, IndexedToken, Indexer};
 pub use inspect::{Module, MoveField};
 pub use nodes::{Config, Nodes};
 pub use page::Page;
+pub use scan::{Belongs, Locate, Located, Numbers, Place, ScannedStream, Transactions};
 pub use url::NodeUrl;
 
 use crate::chain::{ChainId, SeqNo, Timestamp, Version};
@@ -36,6 +40,11 @@ use crate::chain::{ChainId, SeqNo, Timestamp, Version};
 pub trait Subject: Send + Sync + 'static {
     /// The events from `from` on, ascending, at most one page. Empty: this source knows none, now.
     fn page(&self, from: SeqNo) -> impl Future<Output = Result<Page, SubjectError>> + Send;
+
+    /// Whether pages may be asked for before the ones in front of them have been answered: what a page begins with is known.
+    fn reads_ahead(&self) -> bool {
+        true
+    }
 
     /// The same, from wherever older history is kept; for a start that the source has no more.
     fn archived_page(&self, from: SeqNo) -> impl Future<Output = Result<Page, SubjectError>> + Send {

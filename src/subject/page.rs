@@ -10,8 +10,10 @@ use crate::chain::{RawEvent, SeqNo, Version};
 pub struct Page {
     /// The events, in the order in which the source gave them.
     pub events: Vec<RawEvent>,
-    /// Whether the source gave as many as it ever gives at once: there may be more at hand.
+    /// Whether the source gave as many as it gives at once, or has looked for as long as it does: there may be more at hand.
     pub full: bool,
+    /// Up to which version nothing of the stream is missing after this page, where the source looks for its events.
+    pub scanned: Option<Version>,
     /// Where the node stood.
     pub ledger: Ledger,
 }
@@ -110,10 +112,10 @@ mod tests {
         ];
         for (page, expected) in cases {
             let events = page.iter().map(|(seq_no, version)| event(*seq_no, *version)).collect();
-            let page = Page { events, full: false, ledger: Ledger::default() };
+            let page = Page { events, full: false, scanned: None, ledger: Ledger::default() };
             assert_eq!(page.continuing(SeqNo::new(5).unwrap(), Version::new(49)), expected, "{page:?}");
         }
-        let older = Page { events: vec![event(5, 48)], full: false, ledger: Ledger::default() };
+        let older = Page { events: vec![event(5, 48)], full: false, scanned: None, ledger: Ledger::default() };
         assert_eq!(older.continuing(SeqNo::new(5).unwrap(), Version::new(49)), 0);
     }
 }

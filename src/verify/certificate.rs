@@ -92,10 +92,12 @@ impl Certificate {
     pub fn conclusion(&self) -> String {
         let events: u64 = self.streams.iter().map(|stream| stream.events).sum();
         if self.verified {
-            let counted = if self.streams.iter().all(|stream| stream.counter.is_some()) {
-                "all that the handles have emitted"
-            } else {
-                "without a hole, but not compared with a node"
+            let counted = match self.streams.iter().filter(|stream| stream.counter.is_some()).count() {
+                0 => "without a hole, but not compared with a node",
+                some if some < self.streams.len() => {
+                    "all that handles have emitted, and without a hole where there is no handle"
+                }
+                _ => "all that the handles have emitted",
             };
             return format!("verified: {events} events, {counted}, and the tables are what folding makes of them");
         }

@@ -110,7 +110,7 @@ pub async fn run(
     progress.expect(2 * events);
     let readings = streams.iter().enumerate().map(|(number, stream)| {
         let counter = counters.as_ref().and_then(|counters| counters.get(number));
-        Reading::new(Arc::clone(stream), counter.copied())
+        Reading::new(Arc::clone(stream), counter.copied().flatten())
     });
     let checking = Checking::new(readings.collect(), &scope, events, config, Arc::clone(&progress));
     let (sender, receiver) = mpsc::channel(AHEAD);
@@ -143,7 +143,7 @@ async fn counters(
     store: &Store,
     streams: &[Arc<MarketStream>],
     progress: &Progress,
-) -> Result<Vec<Counter>, VerifyError> {
+) -> Result<Vec<Option<Counter>>, VerifyError> {
     let chain = store.chain_id().await?;
     handles.check_chain(chain).await?;
     let counters = handles.counters(chain).await?;
@@ -152,14 +152,14 @@ async fn counters(
         let overview = store.overview().await?;
         let executed: BTreeMap<_, _> =
             overview.checkpoints.iter().map(|row| (&*row.observer, row.executed_seq_no)).collect();
-        let is_behind = |(stream, counter): (&Arc<MarketStream>, &Counter)| {
+        let is_behind = |(stream, counter): (&Arc<MarketStream>, &Option<Counter>)| {
             let executed = executed.get(&*stream.observer).copied().unwrap_or(-1);
             let report = overview.reports.get(&*stream.observer);
             let is_live = report.is_some_and(|report| {
                 let is_over = [State::Stopped.name(), State::Ended.name()].contains(&&*report.state);
                 !is_over && now().micros() - report.updated_at.micros() < ALIVE
             });
-            executed < counter.next.executed() && is_live
+            counter.is_some_and(|counter| executed < counter.next.executed()) && is_live
         };
         if !streams.iter().zip(&counters).any(is_behind) {
             break;

@@ -13,7 +13,7 @@ use super::VerifyError;
 use super::certificate::Sample;
 use super::differences::{Differences, Key};
 use crate::backoff::Backoff;
-use crate::chain::{ChainId, RawEvent, SeqNo, Version, canonical_data};
+use crate::chain::{ChainId, RawEvent, SeqNo, Source, Version, canonical_data};
 use crate::market::Stream;
 use crate::state::Snapshot;
 use crate::state::entities::events;
@@ -24,15 +24,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// As many as a node gives at once.
 const PAGE: u64 = 100;
 
-/// The handles of all streams, at some nodes.
+/// The handles of all streams, at some nodes; `None` for a stream that has none.
 pub struct Handles {
     nodes: Arc<Nodes>,
-    handles: Vec<EventHandle>,
+    handles: Vec<Option<EventHandle>>,
 }
 
 impl Handles {
     pub fn new(nodes: Arc<Nodes>, streams: &[Arc<Stream>]) -> Self {
-        let handle = |stream: &Arc<Stream>| EventHandle::at(&nodes, &stream.source);
+        let handle = |stream: &Arc<Stream>| {
+            (stream.source != Source::ModuleEvent).then(|| EventHandle::at(&nodes, &stream.source))
+        };
         Self { handles: streams.iter().map(handle).collect(), nodes }
     }
 
@@ -43,9 +45,13 @@ impl Handles {
     }
 
     /// How many events each handle has emitted, none from a ledger that is older than one seen before.
-    pub async fn counters(&self, stored: Option<ChainId>) -> Result<Vec<Counter>, VerifyError> {
+    pub async fn counters(&self, stored: Option<ChainId>) -> Result<Vec<Option<Counter>>, VerifyError> {
         let mut counters = Vec::with_capacity(self.handles.len());
         for handle in &self.handles {
+            let Some(handle) = handle else {
+                counters.push(None);
+                continue;
+            };
             let counter = asked(async || match handle.counter().await {
                 Ok(counter) if counter.ledger.behind => {
                     Err(SubjectError::Unreachable("the node's ledger is older than it was".to_owned()))
@@ -54,12 +60,12 @@ impl Handles {
             });
             let counter = counter.await?;
             same_chain(counter.ledger, stored)?;
-            counters.push(counter);
+            counters.push(Some(counter));
         }
         Ok(counters)
     }
 
-    /// Reads random pages again, and compares them with what is stored: so many of each stream.
+    /// Reads random pages of handles again, and compares them with what is stored: so many of each stream.
     pub async fn sample(
         &self,
         sample: &mut Sample,
@@ -68,12 +74,13 @@ impl Handles {
         differences: &mut Differences,
     ) -> Result<(), VerifyError> {
         let mut dice = ChaCha8Rng::seed_from_u64(sample.seed);
-        let all: u64 = streams.iter().map(|(_, events)| events).sum();
+        let of_handles =
+            || streams.iter().zip(&self.handles).filter_map(|(stream, handle)| Some((stream, handle.as_ref()?)));
+        let all: u64 = of_handles().map(|((_, events), _)| events).sum();
         for _ in 0..if all > 0 { sample.pages } else { 0 } {
             // Any event is as likely as any other, and may stand anywhere in its page.
             let (mut number, before) = (dice.random_range(0..all), dice.random_range(0..PAGE));
-            let mut chosen = streams.iter().zip(&self.handles);
-            let chosen = chosen.find(|((_, events), _)| {
+            let chosen = of_handles().find(|((_, events), _)| {
                 let is_here = number < *events;
                 number -= if is_here { 0 } else { *events };
                 is_here

@@ -60,6 +60,8 @@ impl<S: Subject> Feed<S> {
                 self.settled();
                 self.following = true;
                 self.board.counter(self.index, counter.next);
+                let at_once = self.config.until_caught_up;
+                self.scanned.tell(counter.ledger.version, self.next, &self.lane, at_once).await;
                 if self.config.until_caught_up {
                     return Err(End::CaughtUp);
                 }
@@ -122,6 +124,7 @@ impl<S: Subject> Feed<S> {
             }
             Tail::End => {
                 self.settled();
+                self.scanned.tell(counter.ledger.version, self.next, &self.lane, false).await;
                 self.board.caught_up(self.index);
                 self.rest();
                 Ok(())

@@ -1,0 +1,159 @@
+//! One stream of events found in transactions.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::super::{Counter, Ledger, Page, Subject, SubjectError};
+use super::{Belongs, Locate, Place, Transactions};
+use crate::chain::{RawEvent, SeqNo, Version};
+
+/// Events in a page.
+const PAGE: usize = 100;
+/// How long a page may look for events before it tells how far it has come.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Who gives the events of a stream their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// The chain: they are of an event handle.
+    Chain,
+    /// We, in the order of the ledger.
+    Ours,
+}
+
+/// A stream of events found in transactions. A page has no fixed length, and tells up to which version it is whole.
+pub struct ScannedStream {
+    transactions: Arc<Transactions>,
+    belongs: Belongs,
+    numbers: Numbers,
+    first: Version,
+    locate: Locate,
+    scan: Mutex<Option<Scan>>,
+}
+
+/// How far the scan has come.
+struct Scan {
+    place: Place,
+    /// The number of the event behind the last one found.
+    end: SeqNo,
+    /// The next version to look at.
+    version: Version,
+    /// Found, and not yet known to have been taken.
+    found: VecDeque<RawEvent>,
+    ledger: Ledger,
+}
+
+impl ScannedStream {
+    /// The events of `transactions` that belong to it, from version `first` on; `locate` tells where to go on.
+    #[must_use]
+    pub fn new(
+        transactions: Arc<Transactions>,
+        belongs: Belongs,
+        numbers: Numbers,
+        first: Version,
+        locate: Locate,
+    ) -> Self {
+        Self { transactions, belongs, numbers, first, locate, scan: Mutex::new(None) }
+    }
+
+    /// A scan that goes on from where the observer stands.
+    async fn begin(&self) -> Result<Scan, SubjectError> {
+        let place = (self.locate)().await?;
+        let (version, end) = (place.resume(self.first), place.next);
+        Ok(Scan { place, end, version, found: VecDeque::new(), ledger: Ledger::default() })
+    }
+
+    /// Looks on until `enough` events wait, the ledger's end as seen since `came` is reached, or time is up. Whether it
+    /// is the end.
+    async fn look(&self, scan: &mut Scan, enough: usize, came: Instant) -> Result<bool, SubjectError> {
+        scan.ledger = self.transactions.tip(None).await?;
+        loop {
+            let known = scan.ledger.version.unwrap_or_default();
+            if scan.found.len() >= enough || came.elapsed() > PATIENCE {
+                return Ok(false);
+            }
+            if scan.version > known {
+                scan.ledger = self.transactions.tip(Some(came)).await?;
+                if scan.ledger.version.unwrap_or_default() <= known {
+                    return Ok(true);
+                }
+                continue;
+            }
+            let piece = self.transactions.piece(scan.version, known).await?;
+            for event in &piece.events {
+                if event.version >= scan.version && (self.belongs)(event) {
+                    scan.push(event, self.numbers);
+                }
+            }
+            scan.version = piece.end.max(scan.version);
+        }
+    }
+}
+
+impl Scan {
+    fn push(&mut self, event: &RawEvent, numbers: Numbers) {
+        let seq_no = match numbers {
+            Numbers::Chain if event.seq_no < self.place.next => return,
+            Numbers::Chain => event.seq_no,
+            Numbers::Ours if self.place.is_behind(event) => return,
+            Numbers::Ours => self.end,
+        };
+        self.end = seq_no.next();
+        self.found.push_back(RawEvent { seq_no, ..event.clone() });
+    }
+
+    /// Whether the page that begins at `from` is still to be had.
+    fn has(&self, from: SeqNo) -> bool {
+        let first = self.found.front().map_or(self.end, |event| event.seq_no);
+        first <= from && from <= self.end
+    }
+}
+
+impl Subject for ScannedStream {
+    fn reads_ahead(&self) -> bool {
+        false
+    }
+
+    async fn page(&self, from: SeqNo) -> Result<Page, SubjectError> {
+        let came = Instant::now();
+        let mut guard = self.scan.lock().await;
+        let mut scan = match guard.take() {
+            Some(scan) if scan.has(from) => scan,
+            _ => self.begin().await?,
+        };
+        while scan.found.front().is_some_and(|event| event.seq_no < from) {
+            scan.found.pop_front();
+        }
+        let looked = self.look(&mut scan, PAGE, came).await;
+        let page = looked.map(|is_end| {
+            let events: Vec<_> = scan.found.iter().take(PAGE).cloned().collect();
+            let is_all = events.len() == scan.found.len();
+            let scanned = is_all.then(|| scan.version.before()).flatten();
+            Page { events, full: !is_all || !is_end, scanned, ledger: scan.ledger }
+        });
+        *guard = Some(scan);
+        page
+    }
+
+    async fn counter(&self) -> Result<Counter, SubjectError> {
+        let came = Instant::now();
+        let mut guard = self.scan.lock().await;
+        let mut scan = match guard.take() {
+            Some(scan) => scan,
+            None => self.begin().await?,
+        };
+        let waiting = scan.found.len();
+        let looked = self.look(&mut scan, waiting + 1, came).await;
+        let counter = looked.map(|is_end| {
+            // Short of the end, what has been found is no end.
+            let ledger = Ledger { behind: scan.ledger.behind || !is_end, ..scan.ledger };
+            Counter { next: scan.end, ledger }
+        });
+        *guard = Some(scan);
+        counter
+    }
+}
