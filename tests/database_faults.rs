@@ -177,6 +177,11 @@ async fn a_deadlock(backend: Backend) {
     setup.until_caught_up().await.expect(0);
     let connection = sea_orm::Database::connect(&database.url).await.unwrap();
     let other = connection.begin().await.unwrap();
+    if backend == Backend::Postgres {
+        // Whoever looks for a deadlock finds it, once, so long after it began to wait: the worker, and no sooner than there is one.
+        database.execute(&format!("ALTER DATABASE {} SET deadlock_timeout = '3s'", database.name())).await;
+        other.execute_unprepared("SET LOCAL deadlock_timeout = '1min'").await.unwrap();
+    }
     other.execute_unprepared("UPDATE orders SET quantity = 1").await.unwrap();
     other.execute_unprepared("UPDATE activities SET fee = 1").await.unwrap();
     node.node.emit(100);
@@ -191,7 +196,7 @@ async fn a_deadlock(backend: Backend) {
     database.until_some(waits, PATIENCE).await;
     // It holds this lock, and lets go of it only because it has to.
     let taken = other.execute_unprepared("UPDATE commits SET number = number");
-    tokio::time::timeout(Duration::from_secs(5), taken).await.expect("the server sees a deadlock").unwrap();
+    tokio::time::timeout(PATIENCE, taken).await.expect("the server sees a deadlock").unwrap();
     other.rollback().await.unwrap();
     connection.close().await.unwrap();
     database.until_executed(node.node.history().len() as u64, PATIENCE).await;
