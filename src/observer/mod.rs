@@ -1,8 +1,9 @@
 //! The loop over subject, market and state.
 //!
-//! Which observers this worker executes say the leases that it keeps ([`lease`]). While it has one it is on [`duty`]: a [`feed`] reads [`pages`], several at once while it is behind, within the [`room`] that all feeds
-//! share, checks and decodes them. One [`writer`] takes what all feeds have ready, in ledger order where they are far
-//! behind, and commits it. What is going on stands on the [`board`], from which the [`reporter`] tells `observer_status`,
+//! Which observers this worker executes say the leases that it keeps ([`lease`]). While it has one it is on [`duty`]: a
+//! [`feed`] reads [`pages`], several at once while it is behind, within the [`room`] that all feeds share, checks and decodes
+//! them. One [`writer`] takes what all feeds have ready, in ledger order where they are far behind, and commits it. What is
+//! going on stands on the [`board`], from which the [`reporter`] tells `observer_status`,
 //! [`metrics`] Prometheus, and [`progress`] people; [`watch`] names whoever does not answer.
 
 mod board;
