@@ -68,7 +68,8 @@ impl TestDatabase {
     pub async fn until_some(&self, sql: &str, limit: Duration) {
         let some = async {
             while self.number(sql).await.unwrap() == 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                // InnoDB makes its tables of transactions anew only if nobody has read them for 100 ms.
+                tokio::time::sleep(Duration::from_millis(150)).await;
             }
         };
         assert!(tokio::time::timeout(limit, some).await.is_ok(), "after {limit:?} still nothing: {sql}");
