@@ -41,7 +41,7 @@ async fn catching_up_ends_with_the_tables_of_a_plain_fold(backend: Backend) {
     let database = TestDatabase::create(backend).await;
     let config = Config { seed: seed(11), events: 3_000, ..Config::default() };
     let node = TestNode::start(config).await;
-    let worker = Setup::of(&database.url, &node.url);
+    let worker = Setup::of(&database.url, &node.url).patient();
     let ended = worker.until_caught_up().await.expect(0);
     assert_eq!(ended.stderr, "");
     assert_eq!(ended.error_log, "", "nothing was wrong");

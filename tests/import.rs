@@ -200,7 +200,7 @@ async fn an_import_beside_a_worker_disturbs_neither(backend: Backend) {
     let mut results = vec![];
     for order in ["import first", "worker first", "both at once"] {
         let database = TestDatabase::create(backend).await;
-        let worker = Setup::of(&database.url, &node.url);
+        let worker = Setup::of(&database.url, &node.url).patient();
         let import = setup(&database, &node).with("--account").with(&accounts);
         match order {
             "import first" => {

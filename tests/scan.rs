@@ -66,7 +66,7 @@ async fn handles_and_transactions_lead_to_the_same_rows(backend: Backend) {
     let (by_handles, database) = (TestDatabase::create(backend).await, TestDatabase::create(backend).await);
     let node = TestNode::start(Config { seed: 61, events: 600, spacing: 20, ..Config::default() }).await;
     worker(&by_handles, &node, "handles").until_caught_up().await.expect(0);
-    let scanning = worker(&database, &node, "transactions");
+    let scanning = worker(&database, &node, "transactions").patient();
     let ended = scanning.until_caught_up().await.expect(0);
     assert_eq!(ended.error_log, "", "nothing was wrong");
     assert_same(&database, &by_handles).await;

@@ -62,6 +62,11 @@ impl Setup {
         setup.set("POLL_INTERVAL", "50ms").set("LEASE", "500ms")
     }
 
+    /// Says nothing of leases that it could not renew in time on a busy machine.
+    pub fn patient(self) -> Self {
+        self.set("LEASE", "20s")
+    }
+
     /// `event-worker NAME` instead.
     pub fn command(mut self, name: &str) -> Self {
         name.clone_into(&mut self.arguments[0]);

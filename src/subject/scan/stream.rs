@@ -42,6 +42,8 @@ struct Scan {
     end: SeqNo,
     /// The next version to look at.
     version: Version,
+    /// Nobody asks for what is before it any more.
+    from: SeqNo,
     /// Found, and not yet known to have been taken.
     found: VecDeque<RawEvent>,
     ledger: Ledger,
@@ -64,7 +66,7 @@ impl ScannedStream {
     async fn begin(&self) -> Result<Scan, SubjectError> {
         let place = (self.locate)().await?;
         let (version, end) = (place.resume(self.first), place.next);
-        Ok(Scan { place, end, version, found: VecDeque::new(), ledger: Ledger::default() })
+        Ok(Scan { place, end, version, from: place.next, found: VecDeque::new(), ledger: Ledger::default() })
     }
 
     /// Looks on until `enough` events wait, the ledger's end as seen since `came` is reached, or time is up. Whether it
@@ -103,13 +105,23 @@ impl Scan {
             Numbers::Ours => self.end,
         };
         self.end = seq_no.next();
-        self.found.push_back(RawEvent { seq_no, ..event.clone() });
+        // After a page that was given up, what had been read before it may be committed only in part.
+        if seq_no >= self.from {
+            self.found.push_back(RawEvent { seq_no, ..event.clone() });
+        }
     }
 
     /// Whether the page that begins at `from` is still to be had.
     fn has(&self, from: SeqNo) -> bool {
-        let first = self.found.front().map_or(self.end, |event| event.seq_no);
-        first <= from && from <= self.end
+        self.found.front().map_or(self.end, |event| event.seq_no) <= from
+    }
+
+    /// The next page begins at `from`.
+    fn go_on(&mut self, from: SeqNo) {
+        self.from = from;
+        while self.found.front().is_some_and(|event| event.seq_no < from) {
+            self.found.pop_front();
+        }
     }
 }
 
@@ -125,9 +137,7 @@ impl Subject for ScannedStream {
             Some(scan) if scan.has(from) => scan,
             _ => self.begin().await?,
         };
-        while scan.found.front().is_some_and(|event| event.seq_no < from) {
-            scan.found.pop_front();
-        }
+        scan.go_on(from);
         let looked = self.look(&mut scan, PAGE, came).await;
         let page = looked.map(|is_end| {
             let events: Vec<_> = scan.found.iter().take(PAGE).cloned().collect();
