@@ -24,6 +24,8 @@ async fn older(backend: Backend) -> (TestDatabase, Setup) {
         migrate.start_with(&["down", "--yes"]).ended(std::time::Duration::from_mins(1)).await.expect(0);
     };
     down().await;
+    assert_eq!(database.number("SELECT COUNT(scanned_for) FROM checkpoints").await, None);
+    down().await;
     assert_eq!(ascii(&database, backend).await.unwrap_or(0), 0);
     for newest in [
         "SELECT COUNT(discard_reason) FROM dead_letters",

@@ -16,6 +16,7 @@ on_every_database!(
     handles_and_transactions_lead_to_the_same_rows,
     an_observer_moves_from_one_subject_to_the_other,
     module_events_are_counted_once_whatever_is_killed,
+    what_was_scanned_for_something_else_does_not_count,
 );
 
 /// The first version of the simulated market.
@@ -96,8 +97,26 @@ async fn an_observer_moves_from_one_subject_to_the_other(backend: Backend) {
     assert_same(&database, &by_handles).await;
 }
 
-async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
-    const MARKET: &str = r#"
+async fn what_was_scanned_for_something_else_does_not_count(backend: Backend) {
+    let database = TestDatabase::create(backend).await;
+    let config = Config { seed: 64, events: 200, spacing: 20, module_events: true, ..Config::default() };
+    let node = TestNode::start(config).await;
+    let market = MARKET.replacen("listing_key", &format!("{FIRST}\nlisting_key"), 1);
+    let setup = |text: &str| with_market(Setup::of(&database.url, &node.url), text);
+    // A typing mistake, and a beginning that is too late: nothing is found, which is right for them.
+    setup(&market.replace("ListTokenEvent", "ListTokenEvnt")).until_caught_up().await.expect(0);
+    assert_eq!(database.number("SELECT COUNT(*) FROM events WHERE observer = 'modules:list'").await, Some(0));
+    setup(&market).until_caught_up().await.expect(0);
+    let listed = node.node.history().iter().filter(|event| event.stream == "list_token_events").count();
+    let stored = database.number("SELECT COUNT(*) FROM events WHERE observer = 'modules:list'").await;
+    assert_eq!(stored, Some(i64::try_from(listed).unwrap()));
+    // What has its numbers keeps them.
+    let refused = setup(&market.replace(FIRST, "first_version = 6000100")).until_caught_up().await.expect(1);
+    assert!(refused.stderr.contains("would be numbered otherwise"), "{}", refused.stderr);
+    assert_eq!(database.number("SELECT COUNT(*) FROM events WHERE observer = 'modules:list'").await, stored);
+}
+
+const MARKET: &str = r#"
         name = "modules"
         address = "0x73545daede11168cbe4f5503f19929c7eebb888cffef27983ed374515f7e82a1"
         listing_key = ["id"]
@@ -126,6 +145,8 @@ async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
         kind = "fill_listing"
         event = "::fixed_price_market::BuyTokenEvent"
     "#;
+
+async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
     let database = TestDatabase::create(backend).await;
     let config = Config { seed: 63, events: 600, spacing: 20, module_events: true, ..Config::default() };
     let node = TestNode::start(config).await;

@@ -13,6 +13,7 @@ mod m20261121_000003_commits;
 mod m20261122_000004_leases;
 mod m20261122_000005_letters;
 mod m20261127_000006_addresses;
+mod m20261127_000007_scanned;
 
 /// All schema changes, oldest first.
 pub struct Migrator;
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000004_leases::Migration),
             Box::new(m20261122_000005_letters::Migration),
             Box::new(m20261127_000006_addresses::Migration),
+            Box::new(m20261127_000007_scanned::Migration),
         ]
     }
 

@@ -89,6 +89,12 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
             tracing::warn!("market {} is not verified; not known: {why}", market.name);
         }
     }
+    for market in subjects::from_the_first(&markets, read_from) {
+        tracing::warn!(
+            "market {} is looked for in transactions from the first one on: set first_version in its file to where the contract was published",
+            market.name
+        );
+    }
     let ready = async || {
         let applied = store.migrate_up().await?;
         if applied > 0 {

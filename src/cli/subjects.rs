@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::Failure;
-use crate::chain::Source;
+use crate::chain::{Source, Version};
 use crate::config::ReadFrom;
-use crate::market::{Markets, Stream};
-use crate::state::Store;
+use crate::market::{Market, Markets, Stream};
+use crate::state::{Store, Trouble};
 use crate::subject::{AnySubject, EventHandles, Locate, Nodes, Numbers, ScannedStream, SubjectError, Transactions};
 
 /// Refuses streams that cannot be read in that way.
@@ -19,6 +19,14 @@ pub fn check(markets: &Markets, from: ReadFrom) -> Result<(), Failure> {
             stream.observer
         ))),
     }
+}
+
+/// The markets whose transactions are read from the first one on, as their files do not say where to begin.
+pub fn from_the_first(markets: &Markets, from: ReadFrom) -> impl Iterator<Item = &Market> {
+    let is_unbounded = move |market: &&Market| {
+        market.first_version.is_none() && market.streams.iter().any(|stream| is_scanned(stream, from))
+    };
+    markets.iter().filter(is_unbounded)
 }
 
 /// How each stream of `markets` is read. What is scanned goes on from where `store` has it.
@@ -42,7 +50,8 @@ pub fn subjects(
         let first = market.and_then(|market| market.first_version).unwrap_or_default();
         let own = markets.stream(&stream.observer).cloned();
         let belongs = Box::new(move |event: &_| own.as_ref().is_some_and(|stream| stream.has(event)));
-        let locate = locate(&store, &stream.observer);
+        let definition = (numbers == Numbers::Ours).then(|| definition(stream, first));
+        let locate = locate(&store, &stream.observer, definition);
         AnySubject::Scanned(ScannedStream::new(Arc::clone(&transactions), belongs, numbers, first, locate))
     }
 }
@@ -51,14 +60,22 @@ fn is_scanned(stream: &Stream, from: ReadFrom) -> bool {
     stream.source == Source::ModuleEvent || from == ReadFrom::Transactions
 }
 
-fn locate(store: &Store, observer: &Arc<str>) -> Locate {
-    let (store, observer) = (store.clone(), Arc::clone(observer));
+/// What decides which events are found, and so their numbers.
+fn definition(stream: &Stream, first: Version) -> String {
+    let mut types: Vec<_> = stream.events.iter().map(AsRef::as_ref).collect();
+    types.sort_unstable();
+    format!("{} from version {first} on", types.join(", "))
+}
+
+fn locate(store: &Store, observer: &Arc<str>, definition: Option<String>) -> Locate {
+    let (store, observer, definition) = (store.clone(), Arc::clone(observer), definition.map(Arc::<str>::from));
     Box::new(move || {
-        let (store, observer) = (store.clone(), Arc::clone(&observer));
+        let (store, observer, definition) = (store.clone(), Arc::clone(&observer), definition.clone());
         Box::pin(async move {
-            let place = store.place(&observer).await;
-            place.map_err(|error| {
-                SubjectError::Unreachable(format!("the database, asked for where {observer} stands: {error}"))
+            let place = store.place(&observer, definition.as_deref()).await;
+            place.map_err(|error| match error.trouble() {
+                Trouble::Lasting => SubjectError::Refused(error.to_string()),
+                _ => SubjectError::Unreachable(format!("the database, asked for where {observer} stands: {error}")),
             })
         })
     })

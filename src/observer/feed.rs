@@ -149,7 +149,7 @@ impl<S: Subject> Feed<S> {
         }
         if page.events.is_empty() {
             if page.full {
-                self.scanned.tell(page.scanned, self.next, &self.lane, false).await;
+                self.scanned.tell(page.scanned, page.ledger.chain_id, self.next, &self.lane, false).await;
                 // Nothing of this stream for a while, which is no end.
                 self.settled();
                 self.board.reads(self.index, page.ledger.time);

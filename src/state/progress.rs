@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sea_orm::sea_query::Query;
+use sea_orm::sea_query::{ExprTrait, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -71,6 +71,7 @@ impl Store {
             executed_seq_no: SeqNo::ZERO.executed(),
             executed_version: None,
             scanned_version: None,
+            scanned_for: None,
             events_total: 0,
             updated_at: now(),
             lease_holder: None,
@@ -113,21 +114,42 @@ impl Store {
         })
     }
 
-    /// Where `observer` stands in a stream that is found by scanning.
-    pub async fn place(&self, observer: &str) -> Result<Place, StoreError> {
-        let checkpoint = checkpoints::Entity::find_by_id(observer).one(&self.db).await?;
-        let Some(checkpoint) = checkpoint.filter(|row| row.executed_seq_no >= 0 || row.scanned_version.is_some())
-        else {
-            return Ok(Place::default());
-        };
-        let last = events::Entity::find_by_id((observer.to_owned(), checkpoint.executed_seq_no)).one(&self.db).await?;
+    /// Where `observer` stands in a stream that is found by scanning. If we number its events, `definition` is what they are
+    /// looked for by: with another one they would be numbered otherwise, so it is refused once any is executed, and what
+    /// was scanned for another one does not count.
+    pub async fn place(&self, observer: &str, definition: Option<&str>) -> Result<Place, StoreError> {
+        answered(self.read_place(observer, definition)).await
+    }
+
+    async fn read_place(&self, observer: &str, definition: Option<&str>) -> Result<Place, StoreError> {
+        let row = checkpoints::Entity::find_by_id(observer).one(&self.db).await?;
+        let Some(mut row) = row else { return Ok(Place::default()) };
+        if let Some(definition) = definition.filter(|definition| row.scanned_for.as_deref() != Some(definition)) {
+            if let Some(before) = row.scanned_for.as_ref().filter(|_| row.executed_seq_no >= 0) {
+                return Err(StoreError::Refused(format!(
+                    "{observer} has events that were found as {before}, the market file now says {definition}: they would be numbered \
+                     otherwise; change it back, or use a database of its own (DATABASE_URL)"
+                )));
+            }
+            let mut update = Query::update();
+            update
+                .table(self.tables.of::<checkpoints::Entity>())
+                .value(checkpoints::Column::ScannedFor, definition)
+                .value(checkpoints::Column::ScannedVersion, Option::<i64>::None)
+                .and_where(checkpoints::Column::Observer.eq(observer))
+                .and_where(checkpoints::Column::ExecutedSeqNo.eq(row.executed_seq_no));
+            let _turn = self.turn().await;
+            self.db.execute(&update).await?;
+            row.scanned_version = None;
+        }
+        let last = events::Entity::find_by_id((observer.to_owned(), row.executed_seq_no)).one(&self.db).await?;
         Ok(Place {
-            next: SeqNo::after_executed(checkpoint.executed_seq_no),
+            next: SeqNo::after_executed(row.executed_seq_no),
             last: last.map(|event| {
                 let index = event.event_index.and_then(|index| u32::try_from(index).ok());
                 (Version::from_column(event.version), index)
             }),
-            scanned: checkpoint.scanned_version.map(Version::from_column),
+            scanned: row.scanned_version.map(Version::from_column),
         })
     }
 
@@ -138,18 +160,24 @@ impl Store {
         next: SeqNo,
         epoch: Option<i64>,
         version: Version,
+        chain: Option<ChainId>,
     ) -> Result<(), StoreError> {
+        let column = checkpoints::Column::ScannedVersion;
         let mut update = Query::update();
         update
             .table(self.tables.of::<checkpoints::Entity>())
-            .value(checkpoints::Column::ScannedVersion, version.column())
+            .value(column, version.column())
+            .and_where(column.is_null().or(column.lt(version.column())))
             .and_where(checkpoints::Column::Observer.eq(observer))
             .and_where(checkpoints::Column::ExecutedSeqNo.eq(next.executed()));
+        if let Some(chain) = chain {
+            update.value(checkpoints::Column::ChainId, i32::from(chain));
+        }
         if let Some(epoch) = epoch {
             update.and_where(checkpoints::Column::LeaseEpoch.eq(epoch));
         }
         let _turn = self.turn().await;
-        self.db.execute(&update).await?;
+        answered(self.db.execute(&update)).await?;
         Ok(())
     }
 

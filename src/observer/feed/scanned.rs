@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::lane::Sender;
-use crate::chain::{SeqNo, Version};
+use crate::chain::{ChainId, SeqNo, Version};
 use crate::market::Stream;
 use crate::state::Store;
 
@@ -17,24 +17,32 @@ pub(super) struct Scanned {
     store: Store,
     stream: Arc<Stream>,
     epoch: Option<i64>,
-    told: Instant,
+    told: Option<Instant>,
 }
 
 impl Scanned {
     pub fn new(store: &Store, stream: &Arc<Stream>, epoch: Option<i64>) -> Self {
-        Self { store: store.clone(), stream: Arc::clone(stream), epoch, told: Instant::now() }
+        Self { store: store.clone(), stream: Arc::clone(stream), epoch, told: None }
     }
 
     /// Stores, now and then, that nothing of the stream is missing up to `version` but what comes from `next` on. Only of
     /// what is committed: it says nothing about events that are still on their way.
-    pub async fn tell(&mut self, version: Option<Version>, next: SeqNo, lane: &Sender, at_once: bool) {
+    pub async fn tell(
+        &mut self,
+        version: Option<Version>,
+        chain: Option<ChainId>,
+        next: SeqNo,
+        lane: &Sender,
+        at_once: bool,
+    ) {
         let Some(version) = version else { return };
-        if (self.told.elapsed() < INTERVAL && !at_once) || lane.position.borrow().next != next {
+        let is_due = at_once || self.told.is_none_or(|told| told.elapsed() >= INTERVAL);
+        if !is_due || lane.position.borrow().next != next {
             return;
         }
-        self.told = Instant::now();
+        self.told = Some(Instant::now());
         // It only saves work: the next one is as good.
-        if let Err(error) = self.store.scanned(&self.stream.observer, next, self.epoch, version).await {
+        if let Err(error) = self.store.scanned(&self.stream.observer, next, self.epoch, version, chain).await {
             tracing::debug!("{}: progress to version {version} is not stored: {error}", self.stream.observer);
         }
     }

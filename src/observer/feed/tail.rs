@@ -61,7 +61,9 @@ impl<S: Subject> Feed<S> {
                 self.following = true;
                 self.board.counter(self.index, counter.next);
                 let at_once = self.config.until_caught_up;
-                self.scanned.tell(counter.ledger.version, self.next, &self.lane, at_once).await;
+                self.scanned
+                    .tell(counter.ledger.version, counter.ledger.chain_id, self.next, &self.lane, at_once)
+                    .await;
                 if self.config.until_caught_up {
                     return Err(End::CaughtUp);
                 }
@@ -124,7 +126,7 @@ impl<S: Subject> Feed<S> {
             }
             Tail::End => {
                 self.settled();
-                self.scanned.tell(counter.ledger.version, self.next, &self.lane, false).await;
+                self.scanned.tell(counter.ledger.version, counter.ledger.chain_id, self.next, &self.lane, false).await;
                 self.board.caught_up(self.index);
                 self.rest();
                 Ok(())

@@ -14,6 +14,7 @@ pub struct Model {
     pub executed_seq_no: i64,
     pub executed_version: Option<i64>,
     pub scanned_version: Option<i64>,
+    pub scanned_for: Option<String>,
     pub events_total: i64,
     pub updated_at: Timestamp,
     pub lease_holder: Option<String>,

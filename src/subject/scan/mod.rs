@@ -37,7 +37,8 @@ impl Place {
     fn resume(&self, first: Version) -> Version {
         let scanned = self.scanned.map(Version::next);
         // The rest of its transaction may be missing.
-        scanned.max(self.last.map(|(version, _)| version)).unwrap_or(first)
+        let last = self.last.map(|(version, _)| version);
+        scanned.max(last).max(last.is_none().then_some(first)).unwrap_or(first)
     }
 
     /// Whether the event has been executed: it is at or before the last one.

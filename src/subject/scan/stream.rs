@@ -15,6 +15,8 @@ use crate::chain::{RawEvent, SeqNo, Version};
 const PAGE: usize = 100;
 /// How long a page may look for events before it tells how far it has come.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// So near to the end, it looks on all the same: as many versions as a request brings.
+const NEAR: u64 = 100;
 
 /// Who gives the events of a stream their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,17 +75,24 @@ impl ScannedStream {
     /// is the end.
     async fn look(&self, scan: &mut Scan, enough: usize, came: Instant) -> Result<bool, SubjectError> {
         scan.ledger = self.transactions.tip(None).await?;
+        let mut is_fresh = false;
         loop {
             let known = scan.ledger.version.unwrap_or_default();
-            if scan.found.len() >= enough || came.elapsed() > PATIENCE {
+            if scan.found.len() >= enough {
                 return Ok(false);
             }
             if scan.version > known {
-                scan.ledger = self.transactions.tip(Some(came)).await?;
-                if scan.ledger.version.unwrap_or_default() <= known {
+                if is_fresh {
+                    scan.ledger.behind |= scan.ledger.version < scan.version.before();
                     return Ok(true);
                 }
+                // The end is what it is now, however fast the ledger grows meanwhile.
+                scan.ledger = self.transactions.tip(Some(came)).await?;
+                is_fresh = true;
                 continue;
+            }
+            if came.elapsed() > PATIENCE && known.get() - scan.version.get() > NEAR {
+                return Ok(false);
             }
             let piece = self.transactions.piece(scan.version, known).await?;
             for event in &piece.events {
@@ -113,7 +122,9 @@ impl Scan {
 
     /// Whether the page that begins at `from` is still to be had.
     fn has(&self, from: SeqNo) -> bool {
-        self.found.front().map_or(self.end, |event| event.seq_no) <= from
+        let first = self.found.front().map_or(self.end, |event| event.seq_no);
+        // What another worker has executed meanwhile need not be looked for here.
+        first <= from && (from <= self.end || from == self.from)
     }
 
     /// The next page begins at `from`.

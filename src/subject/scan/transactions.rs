@@ -1,6 +1,6 @@
 //! The ledger's transactions, read once for all streams that look for events in them.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
@@ -25,9 +25,16 @@ pub struct Transactions {
     nodes: Arc<Nodes>,
     types: Types,
     limit: PageLimit,
-    pieces: Mutex<BTreeMap<u64, Arc<Slot>>>,
+    pieces: Mutex<Pieces>,
     /// The newest ledger seen, and when.
     tip: tokio::sync::Mutex<Option<(Ledger, Instant)>>,
+}
+
+/// The pieces that are kept, each with when it was last asked for.
+#[derive(Default)]
+struct Pieces {
+    slots: HashMap<u64, (Arc<Slot>, u64)>,
+    asked: u64,
 }
 
 /// Held by whoever reads the piece.
@@ -78,19 +85,17 @@ impl Transactions {
 
     fn slot(&self, number: u64) -> (Arc<Slot>, bool) {
         let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = pieces.get(&number) {
+        pieces.asked += 1;
+        let now = pieces.asked;
+        if let Some((slot, asked)) = pieces.slots.get_mut(&number) {
+            *asked = now;
             return (Arc::clone(slot), false);
         }
         let slot = Arc::<Slot>::default();
-        pieces.insert(number, Arc::clone(&slot));
-        while pieces.len() > KEPT {
-            // Who is far from the others pays for it.
-            let is_first = pieces.first_key_value().is_some_and(|(first, _)| number - first > KEPT as u64 / 2);
-            if is_first {
-                pieces.pop_first()
-            } else {
-                pieces.pop_last()
-            };
+        pieces.slots.insert(number, (Arc::clone(&slot), now));
+        if pieces.slots.len() > KEPT {
+            let oldest = pieces.slots.iter().min_by_key(|(_, (_, asked))| *asked).map(|(number, _)| *number);
+            oldest.and_then(|oldest| pieces.slots.remove(&oldest));
         }
         (slot, true)
     }
@@ -100,12 +105,9 @@ impl Transactions {
         let mut known = slot.lock().await;
         let first = Version::new(number * LENGTH).unwrap_or_else(Version::max);
         let behind = (number + 1) * LENGTH;
-        let mut piece = match known.take() {
-            Some(piece) if piece.end.get() >= behind.min(tip.next().get()) => {
-                *known = Some(Arc::clone(&piece));
-                return Ok(piece);
-            }
-            Some(piece) => Arc::unwrap_or_clone(piece),
+        let mut piece = match &*known {
+            Some(piece) if piece.end.get() >= behind.min(tip.next().get()) => return Ok(Arc::clone(piece)),
+            Some(piece) => (**piece).clone(),
             None => Piece { first, end: first, events: vec![] },
         };
         while piece.end.get() < behind && piece.end <= tip {

@@ -1,0 +1,29 @@
+//! What a stream that is found in transactions is looked for by: another definition would number its events otherwise.
+
+use sea_orm_migration::prelude::*;
+
+use crate::columns::Columns;
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+const TABLE: &str = "checkpoints";
+const COLUMN: &str = "scanned_for";
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let c = Columns::of(manager).await?;
+        if manager.has_column(TABLE, COLUMN).await? {
+            return Ok(());
+        }
+        manager.alter_table(Table::alter().table(TABLE).add_column(c.text(COLUMN)).take()).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        if !manager.has_column(TABLE, COLUMN).await? {
+            return Ok(());
+        }
+        manager.alter_table(Table::alter().table(TABLE).drop_column(COLUMN).take()).await
+    }
+}
