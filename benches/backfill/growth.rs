@@ -46,6 +46,7 @@ pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<
         // Around 100,000 events, and the last 200,000.
         let small = speed(&samples, (events / 4).min(50_000), (events / 2).min(150_000))?;
         let large = speed(&samples, events - (events / 4).min(200_000), events)?;
+        let indexes_s = indexes(&samples, events)?;
         let startup_ms = startup(&url, folder).await?;
         let database_mb = server.megabytes(&store).await?;
         store.close().await?;
@@ -55,6 +56,7 @@ pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<
             .with_number("events_per_s", large, 0)
             .with_number("small_per_s", small, 0)
             .with_number("ratio_to_small", large / small, 3)
+            .with_number("indexes_s", indexes_s, 1)
             .with_number("startup_ms", startup_ms, 1)
             .with("peak_rss_mb", peak_mb)
             .with("database_mb", database_mb)
@@ -100,6 +102,13 @@ fn speed(samples: &[Sample], from: u64, to: u64) -> Result<f64> {
     let ((start, first), (end, last)) = (*reached(from)?, *reached(to)?);
     ensure!(start < end, "too few events to tell the speed between {from} and {to}: use a larger --long-events");
     Ok(f64::from(u32::try_from(last - first)?) / (end - start).as_secs_f64())
+}
+
+/// Seconds from the last event to the end, in which the indexes for readers were made.
+fn indexes(samples: &[Sample], events: u64) -> Result<f64> {
+    let done = samples.iter().find(|sample| sample.1 >= events).context("the worker never got there")?;
+    let (end, _) = samples.last().context("no samples")?;
+    Ok((*end - done.0).as_secs_f64())
 }
 
 /// Milliseconds from the start of the process to its first request, as the node sees it.

@@ -85,6 +85,10 @@ impl Naive {
     async fn run(node: &str, url: &DatabaseUrl) -> Result<Duration> {
         let markets = worker::imart()?;
         let store = worker::prepared(url, &markets).await?;
+        // It knows only one way to have them.
+        for index in store.missing_indexes().await? {
+            store.make_index(&index).await?;
+        }
         let start = Instant::now();
         let mut naive = Self { db: store.connection().clone(), rows: Rows::default(), past: vec![] };
         naive.read(&markets, node).await?;

@@ -22,7 +22,7 @@ pub fn imart() -> Result<Markets> {
 /// A database that is migrated and has checkpoints, as the worker finds it.
 pub async fn prepared(url: &DatabaseUrl, markets: &Markets) -> Result<Store> {
     let store = Store::connect(url).await?;
-    store.migrate_up().await?;
+    store.migrate_up_to_fill().await?;
     store.prepare(markets).await?;
     Ok(store)
 }

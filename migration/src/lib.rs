@@ -38,6 +38,17 @@ pub const TABLES: [&str; 13] = [
     "workers",
 ];
 
+/// The indexes that only readers need, by table and columns. The others find the events of an order or offer, for late ones.
+pub const READERS: [(&str, &[&str]); 7] = [
+    ("orders", m20261121_000001_tables::FLOORS),
+    ("orders", m20261121_000001_tables::LISTINGS),
+    ("offers", m20261121_000001_tables::TOKEN_OFFERS),
+    ("offers", m20261121_000001_tables::COLLECTION_OFFERS),
+    ("activities", m20261121_000001_tables::SALES),
+    ("tokens", m20261121_000001_tables::OWNED),
+    ("tokens", m20261121_000001_tables::HELD),
+];
+
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {

@@ -28,6 +28,21 @@ impl MigrationTrait for Migration {
     }
 }
 
+/// Floor price of a collection.
+pub const FLOORS: &[&str] = &["collection_id", "status", "price"];
+/// Open listings of a token.
+pub const LISTINGS: &[&str] = &["token_id", "status"];
+/// Best offer for a token.
+pub const TOKEN_OFFERS: &[&str] = &["token_id", "status"];
+/// Best offer for a collection.
+pub const COLLECTION_OFFERS: &[&str] = &["collection_id", "status"];
+/// Somebody's sales.
+pub const SALES: &[&str] = &["from_address", "occurred_at"];
+/// What somebody owns.
+pub const OWNED: &[&str] = &["owner"];
+/// What a collection holds.
+pub const HELD: &[&str] = &["collection_id"];
+
 /// Observers' names: market and stream, 30 characters each.
 const OBSERVER: u32 = 64;
 /// Ids of orders and offers: market and key.
@@ -141,8 +156,7 @@ async fn orders(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbErr> {
         .col(ColumnDef::new("listed_version").big_integer())
         .col(ColumnDef::new("closed_version").big_integer());
     last(&mut table, c);
-    // Floor price of a collection; open listings of a token.
-    c.create(manager, table, "orders", &[&["collection_id", "status", "price"], &["token_id", "status"]]).await
+    c.create(manager, table, "orders", &[FLOORS, LISTINGS]).await
 }
 
 async fn offers(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbErr> {
@@ -167,8 +181,7 @@ async fn offers(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbErr> {
         .col(ColumnDef::new("opened_version").big_integer())
         .col(ColumnDef::new("closed_version").big_integer());
     last(&mut table, c);
-    // Best offer for a token, and for a collection.
-    c.create(manager, table, "offers", &[&["token_id", "status"], &["collection_id", "status"]]).await
+    c.create(manager, table, "offers", &[TOKEN_OFFERS, COLLECTION_OFFERS]).await
 }
 
 async fn activities(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbErr> {
@@ -194,8 +207,8 @@ async fn activities(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbEr
         .col(c.text("currency"))
         .col(c.time("occurred_at"))
         .primary_key(Index::create().col("observer").col("seq_no"));
-    // The events of one order or offer, for late ones; somebody's sales.
-    c.create(manager, table, "activities", &[&["order_id"], &["offer_id"], &["from_address", "occurred_at"]]).await
+    // The events of one order or offer, for late ones.
+    c.create(manager, table, "activities", &[&["order_id"], &["offer_id"], SALES]).await
 }
 
 async fn items(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbErr> {
@@ -231,6 +244,5 @@ async fn items(manager: &SchemaManager<'_>, c: &Columns) -> Result<(), DbErr> {
         .col(ColumnDef::new("owner_seq_no").big_integer())
         .col(c.time("updated_at").not_null())
         .primary_key(Index::create().col("token_id").col("property_version"));
-    // What somebody owns; what a collection holds.
-    c.create(manager, table, "tokens", &[&["owner"], &["collection_id"]]).await
+    c.create(manager, table, "tokens", &[OWNED, HELD]).await
 }

@@ -96,7 +96,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         );
     }
     let ready = async || {
-        let applied = store.migrate_up().await?;
+        let applied = store.migrate_up_to_fill().await?;
         if applied > 0 {
             tracing::info!("the database's schema is up to date: {applied} migrations applied");
         }

@@ -9,6 +9,7 @@
 mod board;
 mod duty;
 mod feed;
+mod indexes;
 mod lane;
 mod lease;
 mod metrics;
@@ -81,11 +82,14 @@ pub async fn run<S: Subject>(
         None => store.chain_id().await?,
     };
     // Without a writer nobody goes on, either.
-    let cancel = cancel.child_token();
+    let (told_to_stop, cancel) = (cancel.clone(), cancel.child_token());
     let told = CancellationToken::new();
     let reporter = reporter::run(store.clone(), Arc::clone(&board), config.worker.clone(), told.clone());
     let reporter = tokio::spawn(reporter);
     let progress = tokio::spawn(progress::run(Arc::clone(&board), told.clone()));
+    if !config.until_caught_up {
+        tokio::spawn(indexes::follow(store.clone(), Arc::clone(&markets), told.clone()));
+    }
     let leases = Leasing::start(&config, &store, &board, &markets);
     let room = Room::new(checkpoints.len());
     let mut writer =
@@ -131,9 +135,13 @@ pub async fn run<S: Subject>(
             reason: format!("the writer broke down, which is a bug: {panic}"),
         });
     }
+    leases.end().await;
+    if config.until_caught_up {
+        indexes::make(&store, &told_to_stop).await;
+    }
     board.ended();
     told.cancel();
-    let _ = tokio::join!(reporter, progress, leases.end());
+    let _ = tokio::join!(reporter, progress);
     Ok(stopped)
 }
 

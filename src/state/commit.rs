@@ -139,7 +139,9 @@ impl Store {
             Ok(done) => self.meet(Edge::Commit).await.map(|()| done),
             failed => failed,
         };
-        let ended = match writing.end(done).await {
+        let ended = writing.end(done).await;
+        self.copy_log();
+        let ended = match ended {
             Ok(done) => self.meet(Edge::Committed).await.map(|()| done),
             failed => failed,
         };
@@ -223,6 +225,7 @@ impl Store {
             Some(_) => answered(transaction.execute_raw(write)).await?,
             None => answered(transaction.execute_unprepared(&write.sql)).await?,
         };
+        self.logged(executed.rows_affected());
         Ok(executed.rows_affected())
     }
 }

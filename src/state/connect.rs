@@ -11,7 +11,7 @@ use sea_orm::{ConnectOptions, Database, DbBackend};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{DatabaseUrl, Store, StoreError};
+use super::{DatabaseUrl, Store, StoreError, wal};
 
 /// More than the commits have: see `load`.
 const STATEMENTS: usize = 256;
@@ -110,6 +110,9 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
             .statement_cache_capacity(12)
             // In KiB. More is no faster: the system caches the file, too.
             .pragma("cache_size", "-256")
+            .pragma("wal_autocheckpoint", wal::PAGES)
+            // In bytes: after an index was made the log would stay as large as that.
+            .pragma("journal_size_limit", wal::BYTES)
             .busy_timeout(Duration::from_secs(10))
     });
     options

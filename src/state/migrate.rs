@@ -50,6 +50,17 @@ impl Store {
         Ok(missing)
     }
 
+    /// The same for whoever is going to fill the database: a new one is left without the indexes that only readers
+    /// need, until [`Store::make_index`].
+    pub async fn migrate_up_to_fill(&self) -> Result<usize, StoreError> {
+        let is_new = applied(&self.db).await?.is_empty();
+        let missing = self.migrate_up().await?;
+        if is_new {
+            self.drop_indexes().await?;
+        }
+        Ok(missing)
+    }
+
     /// Takes back the newest `steps` migrations; returns how many were applied.
     pub async fn migrate_down(&self, steps: u32) -> Result<usize, StoreError> {
         let applied = self.migrations().await?.iter().filter(|migration| migration.applied).count();

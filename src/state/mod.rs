@@ -9,8 +9,9 @@ pub mod entities;
 mod error;
 mod fault;
 mod import;
-mod lease;
+mod indexes;
 mod inspect;
+mod lease;
 mod letters;
 mod load;
 mod merge;
@@ -26,12 +27,14 @@ mod tables;
 mod snapshot;
 mod url;
 mod value;
+mod wal;
 mod write;
 
 pub use commit::{Committed, Executed, Slice};
 pub use error::{StoreError, Trouble};
 pub use fault::{Edge, Fault};
 pub use import::{Effects, Import, Imported, ImportedCollection, ImportedToken};
+pub use indexes::Index;
 pub use inspect::ServerSetting;
 pub use lease::{Leases, Wants};
 pub use letters::{Handled, Letter, LetterFilter, LetterKey, LetterState};
@@ -56,6 +59,7 @@ use tokio::time::timeout;
 
 use crate::chain::SeqNo;
 use tables::Tables;
+use wal::Wal;
 
 /// How many events go into one transaction, but for the last version's: more are faster and need more memory.
 pub const EVENTS_PER_COMMIT: usize = 1_000;
@@ -73,6 +77,8 @@ pub struct Store {
     /// Whose turn it is to write on `SQLite`, which has one writer at a time and lets whoever asks again first have it: a lease
     /// would not be renewed beside commits that follow one another.
     turns: Option<Arc<Mutex<()>>>,
+    /// What `SQLite` has still to copy from its log.
+    wal: Option<Arc<Wal>>,
     tables: Tables,
     /// Events that are executed as if they were not there, by observer and number: a rebuild's, which somebody has discarded.
     left_out: Arc<BTreeSet<(Arc<str>, SeqNo)>>,
@@ -123,7 +129,17 @@ impl Store {
 
     fn new(db: DatabaseConnection, commits: DatabaseConnection, reads: DatabaseConnection) -> Self {
         let backend = db.get_database_backend();
-        let turns = (backend == DbBackend::Sqlite).then(Arc::default);
-        Self { db, commits, reads, backend, recorder: None, turns, tables: Tables::Live, left_out: Arc::default() }
+        let is_sqlite = backend == DbBackend::Sqlite;
+        Self {
+            db,
+            commits,
+            reads,
+            backend,
+            recorder: None,
+            turns: is_sqlite.then(Arc::default),
+            wal: is_sqlite.then(Arc::default),
+            tables: Tables::Live,
+            left_out: Arc::default(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Where observers stand: checkpoints, and what workers report of themselves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sea_orm::sea_query::{ExprTrait, Query};
@@ -199,6 +200,14 @@ impl Store {
             .await?;
         let run = parked.iter().zip((0..=executed).rev()).take_while(|(parked, expected)| *parked == expected);
         Ok(run.count() as u64)
+    }
+
+    /// What workers last reported of the observers that somebody executes, or did.
+    pub async fn reported_states(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        let query = observer_status::Entity::find()
+            .select_only()
+            .columns([observer_status::Column::Observer, observer_status::Column::State]);
+        Ok(query.into_tuple::<(String, String)>().all(&self.db).await?.into_iter().collect())
     }
 
     /// Stores what `status` shows in other processes, of those that execute what the chain emits.

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::commit::Writing;
 use super::entities::{checkpoints, dead_letters};
+use super::indexes::REBUILT;
 use super::tables::{PREFIX, Tables};
 use super::{Store, StoreError, merge, migrate};
 use crate::chain::SeqNo;
@@ -68,6 +69,8 @@ impl Rebuild {
             for table in FOLDED.iter().chain(&TOLD).chain(&OWN) {
                 make_like(live, table).await?;
             }
+            // Whoever folds makes them at the end, from all rows at once.
+            Store { tables: Tables::Rebuilt, ..live.clone() }.drop_indexes().await?;
             // Last: what is not whole begins anew.
             for sql in [
                 format!("INSERT INTO {PREFIX}commits (id, number) VALUES (1, 0)"),
@@ -231,7 +234,6 @@ async fn make_like(live: &Store, table: &str) -> Result<(), StoreError> {
 
 /// From the statements that made the live ones. An index cannot be renamed, so its name has an ending in every other rebuild.
 async fn like_on_sqlite(live: &Store, table: &str) -> Result<Vec<String>, StoreError> {
-    const ENDING: &str = "_rebuilt";
     let sql = format!(
         "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = '{table}' AND sql IS NOT NULL ORDER BY type DESC"
     );
@@ -243,7 +245,7 @@ async fn like_on_sqlite(live: &Store, table: &str) -> Result<Vec<String>, StoreE
         made.push(match &*kind {
             "table" => format!("CREATE TABLE {PREFIX}{table} {columns}"),
             "index" => {
-                let other = name.strip_suffix(ENDING).map_or_else(|| format!("{name}{ENDING}"), str::to_owned);
+                let other = name.strip_suffix(REBUILT).map_or_else(|| format!("{name}{REBUILT}"), str::to_owned);
                 format!("CREATE INDEX {other} ON {PREFIX}{table} {columns}")
             }
             _ => continue,

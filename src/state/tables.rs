@@ -17,10 +17,14 @@ pub(super) const PREFIX: &str = "rebuild_";
 impl Tables {
     /// The name of `E`'s table.
     pub fn name<E: EntityName + Default>(self) -> String {
-        let name = E::default();
+        self.named(E::default().table_name())
+    }
+
+    /// What is called `name` among the live tables.
+    pub fn named(self, name: &str) -> String {
         match self {
-            Self::Live => name.table_name().to_owned(),
-            Self::Rebuilt => format!("{PREFIX}{}", name.table_name()),
+            Self::Live => name.to_owned(),
+            Self::Rebuilt => format!("{PREFIX}{name}"),
         }
     }
 

@@ -1,0 +1,77 @@
+//! Making the indexes that only readers need, once nobody is catching up.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::board::State;
+use crate::backoff::Backoff;
+use crate::market::Markets;
+use crate::state::{Store, StoreError, Trouble};
+
+/// How often to look whether somebody is still catching up.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Waits until no observer of `markets` is catching up, in whichever worker, and makes what is missing then.
+pub(super) async fn follow(store: Store, markets: Arc<Markets>, cancel: CancellationToken) {
+    while !is_settled(&store, &markets).await.unwrap_or(false) {
+        if cancel.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
+            return;
+        }
+    }
+    make(&store, &cancel).await;
+}
+
+/// Makes what is missing. What cannot be made is told, and nothing else comes of it.
+pub(super) async fn make(store: &Store, cancel: &CancellationToken) {
+    let Some(missing) = patiently(cancel, || store.missing_indexes()).await else { return };
+    let missing = match missing {
+        Ok(missing) => missing,
+        Err(error) => return tracing::warn!("cannot tell whether indexes are missing: {error}"),
+    };
+    let mut unmade: Option<StoreError> = None;
+    let mut remedy = vec![];
+    for (number, index) in missing.iter().enumerate() {
+        let started = Instant::now();
+        tracing::info!("making the index {index} for readers ({} of {})", number + 1, missing.len());
+        match patiently(cancel, || store.make_index(index)).await {
+            None => return,
+            Some(Ok(())) => tracing::debug!("made the index {index} in {:.1} s", started.elapsed().as_secs_f64()),
+            Some(Err(error)) => {
+                unmade.get_or_insert(error);
+                remedy.push(index.sql());
+            }
+        }
+    }
+    if let Some(error) = unmade {
+        tracing::warn!(
+            "indexes cannot be made, without which readers wait longer: {error}; run the worker once as a user who may, or run: {}",
+            remedy.join("; ")
+        );
+    }
+}
+
+/// Whether every observer has come to the end of its stream, or stands still for good, as the workers report.
+async fn is_settled(store: &Store, markets: &Markets) -> Result<bool, StoreError> {
+    let states = store.reported_states().await?;
+    let is_settled = |observer: &str| {
+        let settled = [State::Following, State::Stopped, State::Ended].map(State::name);
+        states.get(observer).is_some_and(|state| settled.contains(&&**state))
+    };
+    Ok(markets.streams().all(|stream| is_settled(&stream.observer)))
+}
+
+/// Tries until it works or cannot work; `None` if cancelled first.
+async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
+    cancel: &CancellationToken,
+    task: impl Fn() -> F,
+) -> Option<Result<T, StoreError>> {
+    let mut backoff = Backoff::default();
+    loop {
+        match cancel.run_until_cancelled(task()).await? {
+            Err(error) if error.trouble() != Trouble::Lasting => backoff.wait(cancel).await,
+            done => return Some(done),
+        }
+    }
+}

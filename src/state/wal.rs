@@ -1,0 +1,50 @@
+//! `SQLite`'s write-ahead log, copied into the database's file beside the next transaction.
+//!
+//! By itself `SQLite` does so at the end of each large transaction, while the next one waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sea_orm::ConnectionTrait;
+use tokio::sync::Mutex;
+
+use super::Store;
+
+/// Once the log has so many pages whoever commits copies them.
+pub(super) const PAGES: &str = "8000";
+/// The same in bytes, of 4,096 a page.
+pub(super) const BYTES: &str = "32768000";
+/// Rows written, from which on it is worth copying.
+const ROWS: u64 = 500;
+
+/// What was written since the log was last copied.
+#[derive(Default)]
+pub(super) struct Wal {
+    rows: AtomicU64,
+    copying: Arc<Mutex<()>>,
+}
+
+impl Store {
+    /// So many rows were written.
+    pub(super) fn logged(&self, rows: u64) {
+        if let Some(wal) = &self.wal {
+            wal.rows.fetch_add(rows, Ordering::Relaxed);
+        }
+    }
+
+    /// Begins to copy, if that is worth it and nobody does. What is written meanwhile is copied the next time, or by whoever
+    /// closes the database.
+    pub(super) fn copy_log(&self) {
+        let Some(wal) = self.wal.as_ref().filter(|wal| wal.rows.load(Ordering::Relaxed) >= ROWS) else { return };
+        let Ok(copying) = Arc::clone(&wal.copying).try_lock_owned() else { return };
+        wal.rows.store(0, Ordering::Relaxed);
+        let db = self.db.clone();
+        tokio::spawn(async move {
+            // Without success it is `SQLite` that copies.
+            if let Err(error) = db.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await {
+                tracing::debug!("SQLite's log could not be copied: {error}");
+            }
+            drop(copying);
+        });
+    }
+}
