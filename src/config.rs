@@ -28,6 +28,7 @@ mod default {
     pub const DATABASE_URL: &str = "sqlite://event-worker.db?mode=rwc";
     pub const NODE_URL: &str = "https://fullnode.testnet.aptoslabs.com/v1";
     pub const MARKETS: &str = "imart";
+    pub const SUBJECT: &str = "handles";
     pub const POLL_INTERVAL: &str = "5s";
     pub const MAX_PARKED: &str = "100";
     pub const LEASE: &str = "3s";
@@ -86,11 +87,11 @@ pub struct Parking {
 }
 
 /// Where streams that have an event handle are read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadFrom {
-    /// Each handle from its endpoint
+    /// Each handle from its endpoint.
     Handles,
-    /// All of them from the ledger's transactions
+    /// All of them from the ledger's transactions.
     Transactions,
 }
 
@@ -99,11 +100,11 @@ pub enum ReadFrom {
 pub struct Worker {
     #[command(flatten)]
     markets: Markets,
-    /// Where streams that have an event handle are read from. A handle's own endpoint is quicker by far; transactions are for
-    /// nodes that do not index events, and tell each event's place in its transaction. Module events are always found in
-    /// transactions. It may be changed between two runs
-    #[arg(long, env = "SUBJECT", value_name = "SUBJECT", help_heading = "Settings", value_enum, default_value_t = ReadFrom::Handles)]
-    subject: ReadFrom,
+    /// Where streams that have an event handle are read from: `handles`, each from its own endpoint, which is quicker by far, or
+    /// `transactions`, for nodes that do not index events; these tell each event's place in its transaction, too. Module
+    /// events are always found in transactions. It may be changed between two runs
+    #[arg(long, env = "SUBJECT", value_name = "SUBJECT", help_heading = "Settings", default_value = default::SUBJECT)]
+    subject: String,
     /// Pause between polls of a caught-up observer (250ms, 2s, 1m)
     #[arg(long, env = "POLL_INTERVAL", value_name = "DURATION", help_heading = "Settings", default_value = default::POLL_INTERVAL)]
     poll_interval: String,
@@ -277,9 +278,16 @@ impl Worker {
     }
 
     /// Where streams that have an event handle are read from.
-    #[must_use]
-    pub fn read_from(&self) -> ReadFrom {
-        self.subject
+    pub fn read_from(&self) -> Result<ReadFrom> {
+        match set_or(&self.subject, default::SUBJECT).trim() {
+            "handles" => Ok(ReadFrom::Handles),
+            "transactions" => Ok(ReadFrom::Transactions),
+            _ => Err(SettingError {
+                setting: "SUBJECT",
+                value: self.subject.clone(),
+                remedy: "expected handles or transactions".to_owned(),
+            }),
+        }
     }
 
     /// The pause between polls.

@@ -58,7 +58,7 @@ impl Parked {
         let setup = Setup::of(&database.url, &node.url).set("MAX_PARKED", "100000").set("MARKETS", "wrong.toml");
         std::fs::write(setup.folder().join("wrong.toml"), wrong()).unwrap();
         setup.until_caught_up().await.expect(0);
-        let parked = Self { database, node, setup: setup.set("MARKETS", "imart") };
+        let parked = Self { database, node, setup: setup.set("MARKETS", "imart").with("--accept-mapping") };
         assert!(parked.count("parked").await > 50, "the file is not wrong enough");
         parked
     }
@@ -262,7 +262,7 @@ async fn a_stopped_observer_goes_on_once_its_events_are_retried() {
     std::fs::write(setup.folder().join("wrong.toml"), wrong()).unwrap();
     let ended = setup.until_caught_up().await.expect(1);
     assert!(ended.stderr.contains("dead-letters retry"), "{}", ended.stderr);
-    let setup = setup.set("MARKETS", "imart");
+    let setup = setup.set("MARKETS", "imart").with("--accept-mapping");
     setup.until_caught_up().await.expect(1);
     let retry = Setup::of(&database.url, &node.url).command("dead-letters").with("retry").with("--all");
     retry.to_end().await.expect(0);

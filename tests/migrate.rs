@@ -23,8 +23,10 @@ async fn older(backend: Backend) -> (TestDatabase, Setup) {
     let down = async || {
         migrate.start_with(&["down", "--yes"]).ended(std::time::Duration::from_mins(1)).await.expect(0);
     };
-    down().await;
-    assert_eq!(database.number("SELECT COUNT(scanned_for) FROM checkpoints").await, None);
+    for newest in ["SELECT COUNT(mapping) FROM markets", "SELECT COUNT(scanned_for) FROM checkpoints"] {
+        down().await;
+        assert_eq!(database.number(newest).await, None, "the newest one is taken back");
+    }
     down().await;
     assert_eq!(ascii(&database, backend).await.unwrap_or(0), 0);
     for newest in [

@@ -17,6 +17,7 @@ on_every_database!(
     an_observer_moves_from_one_subject_to_the_other,
     module_events_are_counted_once_whatever_is_killed,
     what_was_scanned_for_something_else_does_not_count,
+    handles_that_were_looked_for_wrongly_are_found_once_that_is_corrected,
 );
 
 /// The first version of the simulated market.
@@ -114,6 +115,26 @@ async fn what_was_scanned_for_something_else_does_not_count(backend: Backend) {
     let refused = setup(&market.replace(FIRST, "first_version = 6000100")).until_caught_up().await.expect(1);
     assert!(refused.stderr.contains("would be numbered otherwise"), "{}", refused.stderr);
     assert_eq!(database.number("SELECT COUNT(*) FROM events WHERE observer = 'modules:list'").await, stored);
+}
+
+async fn handles_that_were_looked_for_wrongly_are_found_once_that_is_corrected(backend: Backend) {
+    let (by_handles, database) = (TestDatabase::create(backend).await, TestDatabase::create(backend).await);
+    let node = TestNode::start(Config { seed: 65, events: 200, spacing: 20, ..Config::default() }).await;
+    worker(&by_handles, &node, "handles").until_caught_up().await.expect(0);
+    let late = node.node.ledger_version() + 1;
+    let setup = worker(&database, &node, "transactions");
+    let right = std::fs::read_to_string(setup.folder().join("market.toml")).unwrap();
+    let setup = with_market(setup, &right.replace(FIRST, &format!("first_version = {late}")));
+    setup.until_caught_up().await.expect(0);
+    assert_eq!(database.executed().await, 0);
+    let setup = with_market(setup, &right);
+    setup.until_caught_up().await.expect(0);
+    assert_same(&database, &by_handles).await;
+    // The chain's numbers stay as they are, wherever it is looked from.
+    node.node.emit(60);
+    worker(&by_handles, &node, "handles").until_caught_up().await.expect(0);
+    with_market(setup, &right.replace(FIRST, "first_version = 5999999")).until_caught_up().await.expect(0);
+    assert_same(&database, &by_handles).await;
 }
 
 const MARKET: &str = r#"

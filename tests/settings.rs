@@ -15,7 +15,7 @@ use support::process::Setup;
 const NO_NODE: &str = "http://127.0.0.1:9/v1";
 
 /// A setting, its value, and what the message must say besides the two.
-const REFUSED: [(&str, &str, &str); 26] = [
+const REFUSED: [(&str, &str, &str); 27] = [
     ("DATABASE_URL", "mssql://host/db", "unknown scheme"),
     ("DATABASE_URL", "market.db", "no scheme"),
     ("DATABASE_URL", "mysql://host", "no database name"),
@@ -28,6 +28,7 @@ const REFUSED: [(&str, &str, &str); 26] = [
     ("MARKETS", "imart@73545d", "expected an address"),
     ("MARKETS", "absent.toml", "cannot be read"),
     ("MARKETS", ",", "names no market"),
+    ("SUBJECT", "foo", "handles or transactions"),
     ("POLL_INTERVAL", "5", "expected a duration like 250ms"),
     ("POLL_INTERVAL", "0s", "longer than nothing"),
     ("POLL_INTERVAL", "-1s", "expected a duration"),
@@ -113,8 +114,16 @@ async fn without_settings_the_database_is_a_file_in_the_working_directory() {
 async fn a_variable_that_is_set_to_nothing_is_not_set() {
     let node = small_node().await;
     let mut setup = Setup::new().set("NODE_URL", &node.url);
-    for name in ["DATABASE_URL", "DB_URL", "NODE_ARCHIVE_URL", "NODE_API_KEY", "MARKETS", "POLL_INTERVAL", "MAX_PARKED"]
-    {
+    for name in [
+        "DATABASE_URL",
+        "DB_URL",
+        "NODE_ARCHIVE_URL",
+        "NODE_API_KEY",
+        "MARKETS",
+        "SUBJECT",
+        "POLL_INTERVAL",
+        "MAX_PARKED",
+    ] {
         setup = setup.set(name, "");
     }
     setup.until_caught_up().await.expect(0);

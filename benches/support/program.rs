@@ -38,6 +38,15 @@ pub fn start(arguments: &[&str], database: &DatabaseUrl, folder: &Path) -> Resul
         .spawn()?)
 }
 
+/// Lets a process end by itself.
+pub async fn terminate(process: &mut Child) -> Result<()> {
+    if let Some(id) = process.id() {
+        Command::new("kill").arg(id.to_string()).status().await?;
+    }
+    process.wait().await?;
+    Ok(())
+}
+
 /// Runs `event-worker` with these arguments to its end, which must be a success.
 pub async fn run(arguments: &[&str], database: &DatabaseUrl, folder: &Path) -> Result<Took> {
     let begin = Instant::now();

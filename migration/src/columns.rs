@@ -87,6 +87,27 @@ impl Columns {
         column
     }
 
+    /// Adds a column that may be null, unless it is there.
+    pub async fn add(
+        &self,
+        manager: &SchemaManager<'_>,
+        table: &'static str,
+        mut column: ColumnDef,
+    ) -> Result<(), DbErr> {
+        if manager.has_column(table, column.get_column_name()).await? {
+            return Ok(());
+        }
+        manager.alter_table(Table::alter().table(table).add_column(&mut column).take()).await
+    }
+
+    /// Drops a column, if it is there.
+    pub async fn drop(manager: &SchemaManager<'_>, table: &'static str, column: &'static str) -> Result<(), DbErr> {
+        if !manager.has_column(table, column).await? {
+            return Ok(());
+        }
+        manager.alter_table(Table::alter().table(table).drop_column(column).take()).await
+    }
+
     /// Creates `table` with an index on each list of columns.
     pub async fn create(
         &self,

@@ -14,6 +14,7 @@ mod m20261122_000004_leases;
 mod m20261122_000005_letters;
 mod m20261127_000006_addresses;
 mod m20261127_000007_scanned;
+mod m20261128_000008_mapping;
 
 /// All schema changes, oldest first.
 pub struct Migrator;
@@ -60,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000005_letters::Migration),
             Box::new(m20261127_000006_addresses::Migration),
             Box::new(m20261127_000007_scanned::Migration),
+            Box::new(m20261128_000008_mapping::Migration),
         ]
     }
 

@@ -14,16 +14,10 @@ const COLUMN: &str = "discard_reason";
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let c = Columns::of(manager).await?;
-        if manager.has_column(TABLE, COLUMN).await? {
-            return Ok(());
-        }
-        manager.alter_table(Table::alter().table(TABLE).add_column(c.text(COLUMN)).take()).await
+        c.add(manager, TABLE, c.text(COLUMN)).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        if !manager.has_column(TABLE, COLUMN).await? {
-            return Ok(());
-        }
-        manager.alter_table(Table::alter().table(TABLE).drop_column(COLUMN).take()).await
+        Columns::drop(manager, TABLE, COLUMN).await
     }
 }

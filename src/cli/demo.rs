@@ -68,6 +68,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
         node: NodeSettings::at(node_url),
         worker: args.worker,
         until_caught_up: args.until_caught_up,
+        accept_mapping: false,
     };
     let prepared = run::prepare(&settings, url.clone())?;
     let board = Arc::new(Board::new(&prepared.markets));

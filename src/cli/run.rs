@@ -28,6 +28,10 @@ pub struct Args {
     /// End with status 0 once every observer is caught up; with status 1 if one had to stop
     #[arg(long)]
     pub until_caught_up: bool,
+    /// Go on although a market file says otherwise than when its events were folded: rows of both then stand side by side
+    /// until a `rebuild`
+    #[arg(long)]
+    pub accept_mapping: bool,
 }
 
 /// A worker whose settings have all been checked.
@@ -36,6 +40,7 @@ pub struct Prepared {
     nodes: Arc<Nodes>,
     pub markets: Arc<Markets>,
     read_from: ReadFrom,
+    accept_mapping: bool,
     config: observer::Config,
     api: api::Config,
 }
@@ -61,13 +66,14 @@ pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
         lease: Some(args.worker.lease()?),
         worker: worker_name(),
     };
-    let (markets, read_from) = (args.worker.markets()?, args.worker.read_from());
+    let (markets, read_from) = (args.worker.markets()?, args.worker.read_from()?);
     subjects::check(&markets, read_from)?;
     Ok(Prepared {
         url,
         nodes: Arc::new(Nodes::new(args.node.nodes()?).map_err(Failure::Setting)?),
         markets,
         read_from,
+        accept_mapping: args.accept_mapping,
         config,
         api: args.worker.api()?,
     })
@@ -75,7 +81,7 @@ pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
 
 /// Runs the worker until `cancel`, or until it is caught up if so asked.
 pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationToken) -> Outcome {
-    let Prepared { url, nodes, markets, read_from, config, api } = prepared;
+    let Prepared { url, nodes, markets, read_from, accept_mapping, config, api } = prepared;
     let serving = CancellationToken::new();
     let _stop_serving = serving.clone().drop_guard();
     tokio::spawn(api::serve(api, told(&board, &nodes), serving));
@@ -99,6 +105,9 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         let applied = store.migrate_up_to_fill().await?;
         if applied > 0 {
             tracing::info!("the database's schema is up to date: {applied} migrations applied");
+        }
+        if accept_mapping {
+            store.accept_mapping(&markets).await?;
         }
         store.prepare(&markets).await
     };

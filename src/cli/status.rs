@@ -58,16 +58,19 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     loop {
         let overview = store.overview().await?;
         let lines: Vec<_> = overview.checkpoints.iter().map(|checkpoint| Line::of(checkpoint, &overview)).collect();
+        let missing: Vec<_> = store.missing_indexes().await?.iter().map(ToString::to_string).collect();
         let unexpected: i64 = overview.markets.iter().map(|market| market.unexpected).sum();
         if args.healthy {
             return healthy(&lines);
         }
         if args.json {
             let observers: Vec<_> = lines.iter().map(Line::json).collect();
-            print(&json!({ "observers": observers, "unexpected": unexpected }).to_string())?;
+            print(
+                &json!({ "observers": observers, "unexpected": unexpected, "missing_indexes": missing }).to_string(),
+            )?;
         } else {
             let clear = if args.watch { "\x1b[2J\x1b[H" } else { "" };
-            print(&format!("{clear}{}", shown(&lines, unexpected)))?;
+            print(&format!("{clear}{}", shown(&lines, unexpected, missing.len())))?;
         }
         if !args.watch {
             return Ok(());
@@ -76,7 +79,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     }
 }
 
-fn shown(lines: &[Line], unexpected: i64) -> String {
+fn shown(lines: &[Line], unexpected: i64, missing: usize) -> String {
     if lines.is_empty() {
         return "no observer has run on this database yet: start `event-worker run`".to_owned();
     }
@@ -98,6 +101,11 @@ fn shown(lines: &[Line], unexpected: i64) -> String {
     if unexpected > 0 {
         shown.push(format!(
             "{unexpected} transitions were unexpected (a sale of what was not listed, for example): the tables follow the chain all the same"
+        ));
+    }
+    if missing > 0 {
+        shown.push(format!(
+            "{missing} indexes for readers are not made yet, a worker makes them once everything is caught up: until then queries may read whole tables"
         ));
     }
     shown.join("\n")

@@ -50,8 +50,7 @@ pub fn subjects(
         let first = market.and_then(|market| market.first_version).unwrap_or_default();
         let own = markets.stream(&stream.observer).cloned();
         let belongs = Box::new(move |event: &_| own.as_ref().is_some_and(|stream| stream.has(event)));
-        let definition = (numbers == Numbers::Ours).then(|| definition(stream, first));
-        let locate = locate(&store, &stream.observer, definition);
+        let locate = locate(&store, &stream.observer, &definition(stream, first), numbers);
         AnySubject::Scanned(ScannedStream::new(Arc::clone(&transactions), belongs, numbers, first, locate))
     }
 }
@@ -60,19 +59,19 @@ fn is_scanned(stream: &Stream, from: ReadFrom) -> bool {
     stream.source == Source::ModuleEvent || from == ReadFrom::Transactions
 }
 
-/// What decides which events are found, and so their numbers.
+/// What decides which events are found, and so the numbers of those that we number.
 fn definition(stream: &Stream, first: Version) -> String {
     let mut types: Vec<_> = stream.events.iter().map(AsRef::as_ref).collect();
     types.sort_unstable();
     format!("{} from version {first} on", types.join(", "))
 }
 
-fn locate(store: &Store, observer: &Arc<str>, definition: Option<String>) -> Locate {
-    let (store, observer, definition) = (store.clone(), Arc::clone(observer), definition.map(Arc::<str>::from));
+fn locate(store: &Store, observer: &Arc<str>, definition: &str, numbers: Numbers) -> Locate {
+    let (store, observer, definition) = (store.clone(), Arc::clone(observer), Arc::<str>::from(definition));
     Box::new(move || {
-        let (store, observer, definition) = (store.clone(), Arc::clone(&observer), definition.clone());
+        let (store, observer, definition) = (store.clone(), Arc::clone(&observer), Arc::clone(&definition));
         Box::pin(async move {
-            let place = store.place(&observer, definition.as_deref()).await;
+            let place = store.place(&observer, &definition, numbers).await;
             place.map_err(|error| match error.trouble() {
                 Trouble::Lasting => SubjectError::Refused(error.to_string()),
                 _ => SubjectError::Unreachable(format!("the database, asked for where {observer} stands: {error}")),

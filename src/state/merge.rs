@@ -155,7 +155,7 @@ async fn markets(store: &Store, db: &impl ConnectionTrait) -> Result<(), StoreEr
     let same = "new.market = live.market";
     store.run(db, &update(store.backend, "markets", same, &["address = live.address"], "1 = 1")).await?;
     let insert = format!(
-        "INSERT INTO rebuild_markets (market, address, unexpected) SELECT live.market, live.address, live.unexpected
+        "INSERT INTO rebuild_markets (market, address, unexpected, mapping) SELECT live.market, live.address, live.unexpected, live.mapping
          FROM markets AS live WHERE NOT EXISTS (SELECT 1 FROM rebuild_markets AS new WHERE {same})"
     );
     store.run(db, &insert).await

@@ -14,6 +14,7 @@ mod inspect;
 mod lease;
 mod letters;
 mod load;
+mod mapping;
 mod merge;
 mod migrate;
 mod plan;

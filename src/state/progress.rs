@@ -15,7 +15,7 @@ use super::value::now;
 use super::{LetterState, Store, StoreError, write};
 use crate::chain::{ChainId, SeqNo, Timestamp, Version};
 use crate::market::{Markets, Stream};
-use crate::subject::Place;
+use crate::subject::{Numbers, Place};
 
 /// An observer's stored position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,18 +53,24 @@ impl Store {
     /// Makes sure that every stream has a checkpoint, and that the markets are the ones this database is about.
     pub async fn prepare(&self, markets: &Markets) -> Result<(), StoreError> {
         for market in markets.iter() {
-            let row =
-                markets::Model { market: market.name.to_string(), address: market.address.to_string(), unexpected: 0 };
+            let row = markets::Model {
+                market: market.name.to_string(),
+                address: market.address.to_string(),
+                unexpected: 0,
+                mapping: None,
+            };
             // Setting the key to itself hides no other failure, unlike INSERT IGNORE.
             self.upsert::<markets::Entity>(vec![row], &[markets::Column::Market]).await?;
             let query = self.tables.find::<markets::Entity>().filter(markets::Column::Market.eq(&*market.name));
             let known = query.one(&self.db).await?;
-            if let Some(known) = known.filter(|known| known.address != market.address.to_string()) {
+            let Some(known) = known else { continue };
+            if known.address != market.address.to_string() {
                 return Err(StoreError::Refused(format!(
                     "this database holds market {} at {}, MARKETS says {}: use a database of its own for each deployment",
                     market.name, known.address, market.address
                 )));
             }
+            self.keep_mapping(market, &known).await?;
         }
         let checkpoint = |stream: &Arc<Stream>| checkpoints::Model {
             observer: stream.observer.to_string(),
@@ -115,18 +121,19 @@ impl Store {
         })
     }
 
-    /// Where `observer` stands in a stream that is found by scanning. If we number its events, `definition` is what they are
-    /// looked for by: with another one they would be numbered otherwise, so it is refused once any is executed, and what
-    /// was scanned for another one does not count.
-    pub async fn place(&self, observer: &str, definition: Option<&str>) -> Result<Place, StoreError> {
-        answered(self.read_place(observer, definition)).await
+    /// Where `observer` stands in a stream that is found by scanning; `definition` is what its events are looked for by. What
+    /// was scanned for another one does not count. If we number the events, they would be numbered otherwise: then another
+    /// one is refused once any is executed.
+    pub async fn place(&self, observer: &str, definition: &str, numbers: Numbers) -> Result<Place, StoreError> {
+        answered(self.read_place(observer, definition, numbers)).await
     }
 
-    async fn read_place(&self, observer: &str, definition: Option<&str>) -> Result<Place, StoreError> {
+    async fn read_place(&self, observer: &str, definition: &str, numbers: Numbers) -> Result<Place, StoreError> {
         let row = checkpoints::Entity::find_by_id(observer).one(&self.db).await?;
         let Some(mut row) = row else { return Ok(Place::default()) };
-        if let Some(definition) = definition.filter(|definition| row.scanned_for.as_deref() != Some(definition)) {
-            if let Some(before) = row.scanned_for.as_ref().filter(|_| row.executed_seq_no >= 0) {
+        if row.scanned_for.as_deref() != Some(definition) {
+            let is_ours = numbers == Numbers::Ours && row.executed_seq_no >= 0;
+            if let Some(before) = row.scanned_for.as_ref().filter(|_| is_ours) {
                 return Err(StoreError::Refused(format!(
                     "{observer} has events that were found as {before}, the market file now says {definition}: they would be numbered \
                      otherwise; change it back, or use a database of its own (DATABASE_URL)"

@@ -230,8 +230,14 @@ impl Scope {
         }
         let markets = markets.iter().map(|market| {
             let unexpected = unexpected.get(&market.name).copied().unwrap_or_default();
-            let expected =
-                markets::Model { market: market.name.to_string(), address: market.address.to_string(), unexpected };
+            // Which file the rows were folded by, nothing else tells.
+            let stored = self.markets.iter().find(|row| *row.market == *market.name);
+            let expected = markets::Model {
+                market: market.name.to_string(),
+                address: market.address.to_string(),
+                unexpected,
+                mapping: stored.and_then(|row| row.mapping.clone()),
+            };
             self.check_market(&expected, &mut differences);
             Market { market: expected.market, address: expected.address, unexpected }
         });

@@ -51,6 +51,8 @@ pub struct Stream {
     pub source: Source,
     /// The types of its events, in their standard form and without type arguments; none: any that the handle has.
     pub events: Vec<Arc<str>>,
+    /// A digest of what decides what its events become. Rows of two of them do not belong together.
+    pub mapping: Arc<str>,
     pub(super) rules: Rules,
     /// Whether the price is that of all copies together.
     pub(super) for_all: bool,

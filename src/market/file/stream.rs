@@ -1,7 +1,9 @@
 //! One stream of a market file: its source, what it stands for, and whether its fields suffice and are all of use.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use super::parts::{address, check_name};
 use super::rule::{self, Told};
@@ -46,13 +48,15 @@ fn entry(base: &Base, table: &Table, name: Value, order: usize) -> Read<Entry> {
         order: u8::try_from(order).map_err(|_| Mistake::new(table.at(), "a market has at most 256 streams"))?,
         source,
         events,
+        mapping: Arc::default(),
         rules: Rules::new(),
         for_all: false,
         key: base.key_of(kind).to_vec(),
         units: base.units,
     };
-    let inherited = fields(base, table, &mut stream)?;
+    let (said, inherited) = fields(base, table, &mut stream)?;
     check(&stream, table)?;
+    stream.mapping = mapping(&stream, &said);
     Ok(Entry {
         name_at: name.at(),
         source_at,
@@ -129,12 +133,15 @@ fn is_type(text: &str) -> bool {
     parts.len() == 3 && parts[0].parse::<crate::chain::Address>().is_ok() && parts[1..].iter().all(named)
 }
 
-/// Sets the rules of its own fields, and of those that it takes over from the market; returns the latter.
-fn fields(base: &Base, table: &Table, stream: &mut Stream) -> Read<BTreeSet<Field>> {
+/// The fields of a stream by their names, as the file says them; and which of them the market says.
+type Said = (BTreeMap<String, String>, BTreeSet<Field>);
+
+/// Sets the rules of its own fields, and of those that it takes over from the market.
+fn fields(base: &Base, table: &Table, stream: &mut Stream) -> Read<Said> {
     let known = Field::ALL.map(Field::name);
     let own = table.get("fields");
     let own = own.map(|own| own.table("fields", &known)).transpose()?;
-    let mut left_out = BTreeSet::new();
+    let (mut said, mut left_out) = (BTreeMap::new(), BTreeSet::new());
     for value in own.iter().flat_map(Table::values) {
         let field = rule::field(&value)?;
         if value.is_false() {
@@ -148,15 +155,24 @@ fn fields(base: &Base, table: &Table, stream: &mut Stream) -> Read<BTreeSet<Fiel
             return Err(Mistake::new(value.name_at, format!("{}: {}", value.name, useless(field, stream))));
         }
         stream.tell(field, rule::read(field, &value)?);
+        said.insert(value.name.to_owned(), value.canonical());
     }
     let mut inherited = BTreeSet::new();
     for (field, value) in &base.fields {
         if !left_out.contains(field) && !stream.rules.has(*field) && stream.uses(*field) {
             stream.tell(*field, rule::read(*field, value)?);
+            said.insert(value.name.to_owned(), value.canonical());
             inherited.insert(*field);
         }
     }
-    Ok(inherited)
+    Ok((said, inherited))
+}
+
+/// Of everything that decides what an event becomes, but for where it is found.
+fn mapping(stream: &Stream, said: &BTreeMap<String, String>) -> Arc<str> {
+    let key: Vec<_> = stream.key.iter().map(|part| part.name()).collect();
+    let all = format!("{} {} {key:?} {:?} {said:?}", stream.kind.name(), stream.order, stream.units);
+    hex::encode(&Sha256::digest(all)[..8]).into()
 }
 
 fn useless(field: Field, stream: &Stream) -> String {

@@ -50,7 +50,11 @@ pub fn parse(text: &str) -> Read<Spanned<DeTable<'_>>> {
     DeTable::parse(text).map_err(|error| {
         let Range { start, .. } = error.span().unwrap_or_default();
         let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
-        Mistake::new(start, format!("is not TOML: {reason}"))
+        // The parser takes a word without quotes for some number.
+        let is_value = text.get(..start).is_some_and(|before| before.trim_end().ends_with('='));
+        let is_word = text.get(start..).is_some_and(|rest| rest.starts_with(|first: char| first.is_alphabetic()));
+        let quotes = if is_value && is_word { "; a text needs quotes" } else { "" };
+        Mistake::new(start, format!("is not TOML: {reason}{quotes}"))
     })
 }
 
@@ -114,9 +118,14 @@ impl<'t> Value<'t> {
     pub fn number(&self) -> Read<u64> {
         match self.value.get_ref() {
             DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
-                .map_err(|_| self.wrong(format!("expected a whole number up to {}, found {number}", u64::MAX))),
+                .map_err(|_| self.wrong(format!("expected a whole number from 0 to {}, found {number}", u64::MAX))),
             _ => Err(self.unlike("a whole number")),
         }
+    }
+
+    /// The value, however it is written down: without spaces, comments, and an order of names.
+    pub fn canonical(&self) -> String {
+        canonical(self.value.get_ref())
     }
 
     /// Whether it is the word `false`.
@@ -187,6 +196,28 @@ impl<'t> Value<'t> {
             DeValue::Table(_) => "a table".to_owned(),
         };
         self.wrong(format!("expected {expected}, found {found}"))
+    }
+}
+
+fn canonical(value: &DeValue) -> String {
+    match value {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(yes) => yes.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(items) => {
+            let items: Vec<_> = items.iter().map(|item| canonical(item.get_ref())).collect();
+            format!("[{}]", items.join(","))
+        }
+        DeValue::Table(table) => {
+            let entry = |(name, value): (&Spanned<_>, &Spanned<DeValue>)| {
+                format!("{:?}:{}", AsRef::<str>::as_ref(name.get_ref()), canonical(value.get_ref()))
+            };
+            let mut entries: Vec<_> = table.iter().map(entry).collect();
+            entries.sort_unstable();
+            format!("{{{}}}", entries.join(","))
+        }
     }
 }
 

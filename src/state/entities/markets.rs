@@ -10,6 +10,8 @@ pub struct Model {
     pub market: String,
     pub address: String,
     pub unexpected: i64,
+    /// By which mapping the events of each stream were folded, as a JSON object.
+    pub mapping: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,0 +1,23 @@
+//! By which mapping the events of each stream of a market were folded.
+
+use sea_orm_migration::prelude::*;
+
+use crate::columns::Columns;
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+const TABLE: &str = "markets";
+const COLUMN: &str = "mapping";
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let c = Columns::of(manager).await?;
+        c.add(manager, TABLE, c.text(COLUMN)).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        Columns::drop(manager, TABLE, COLUMN).await
+    }
+}

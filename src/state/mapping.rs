@@ -1,0 +1,75 @@
+//! By which mapping the rows of a market were made: rows of two do not belong together, and nobody could tell them apart.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QuerySelect};
+
+use super::entities::{activities, markets};
+use super::{Store, StoreError};
+use crate::market::{Market, Markets, Stream};
+
+/// Digests, by the names of streams.
+type Mapping = BTreeMap<String, String>;
+
+impl Store {
+    /// Refuses a market whose file says otherwise of a stream than when its events were folded; what is new is kept.
+    pub(super) async fn keep_mapping(&self, market: &Market, known: &markets::Model) -> Result<(), StoreError> {
+        let before: Mapping =
+            known.mapping.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let is_other =
+            |stream: &&Arc<Stream>| before.get(stream.name()).is_some_and(|before| **before != *stream.mapping);
+        let mut changed = vec![];
+        for stream in market.streams.iter().filter(is_other) {
+            if self.has_folded(&stream.observer).await? {
+                changed.push(&*stream.observer);
+            }
+        }
+        if !changed.is_empty() {
+            return Err(StoreError::Refused(format!(
+                "the file of market {} says otherwise of {} than when their events were folded: fold them all anew by `event-worker rebuild`, change it back, or go on with rows of both by `run --accept-mapping`",
+                market.name,
+                changed.join(", ")
+            )));
+        }
+        let now: Mapping = before.clone().into_iter().chain(said(market)).collect();
+        if now == before { Ok(()) } else { self.set_mapping(market, &now).await }
+    }
+
+    /// Takes the files of `markets` for what the rows were made by, whatever that was.
+    pub async fn accept_mapping(&self, markets: &Markets) -> Result<(), StoreError> {
+        for market in markets.iter() {
+            self.set_mapping(market, &said(market).collect()).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_mapping(&self, market: &Market, mapping: &Mapping) -> Result<(), StoreError> {
+        let text = serde_json::to_string(mapping).unwrap_or_default();
+        let mut update = Query::update();
+        update
+            .table(self.tables.of::<markets::Entity>())
+            .value(markets::Column::Mapping, text)
+            .and_where(Expr::col(markets::Column::Market).eq(&*market.name));
+        let _turn = self.turn().await;
+        self.db.execute(&update).await?;
+        Ok(())
+    }
+
+    /// Whether anything has come of events of `observer`: what is parked was folded by no mapping.
+    async fn has_folded(&self, observer: &str) -> Result<bool, StoreError> {
+        let query = self
+            .tables
+            .find::<activities::Entity>()
+            .select_only()
+            .column(activities::Column::SeqNo)
+            .filter(activities::Column::Observer.eq(observer))
+            .limit(1);
+        Ok(query.into_tuple::<i64>().one(&self.db).await?.is_some())
+    }
+}
+
+fn said(market: &Market) -> impl Iterator<Item = (String, String)> {
+    market.streams.iter().map(|stream| (stream.name().to_owned(), stream.mapping.to_string()))
+}

@@ -1,0 +1,105 @@
+//! A market file that is changed on a running system, with the real program: rows of two mappings never mix in silence.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use event_worker::simulate::Config;
+use support::database::{Backend, TestDatabase};
+use support::node::TestNode;
+use support::process::Setup;
+
+on_every_database!(a_changed_mapping_is_refused_until_a_rebuild, a_changed_mapping_can_be_accepted);
+
+const MARKET: &str = r#"
+name = "toy"
+address = "0x73545daede11168cbe4f5503f19929c7eebb888cffef27983ed374515f7e82a1"
+listing_key = ["id"]
+
+[fields]
+id = "offer_id"
+token = "token_id"
+seller = "seller"
+buyer = "buyer"
+price = "price?"
+quantity = "token_amount"
+time = "timestamp"
+
+[[streams]]
+name = "list"
+kind = "place_listing"
+handle = "::fixed_price_market::FixedMarketEvents"
+field = "list_token_events"
+
+[[streams]]
+name = "buy"
+kind = "fill_listing"
+handle = "::fixed_price_market::FixedMarketEvents"
+field = "buy_token_events"
+"#;
+
+/// The price is no longer said.
+const CHANGED: (&str, &str) = ("price = \"price?\"", "price = { value = 7 }");
+
+async fn market(backend: Backend) -> (TestNode, TestDatabase, Setup) {
+    let node = TestNode::start(Config { seed: 71, events: 300, collections: 0, ..Config::default() }).await;
+    let database = TestDatabase::create(backend).await;
+    let setup = Setup::of(&database.url, &node.url);
+    let file = setup.folder().join("toy.toml");
+    let setup = setup.set("MARKETS", file.to_str().unwrap());
+    write(&setup, MARKET);
+    setup.until_caught_up().await.expect(0);
+    (node, database, setup)
+}
+
+fn write(setup: &Setup, text: &str) {
+    std::fs::write(setup.folder().join("toy.toml"), text).unwrap();
+}
+
+/// How many listings cost what only the changed file says.
+async fn changed(database: &TestDatabase) -> i64 {
+    database.number("SELECT COUNT(*) FROM activities WHERE kind = 'place_listing' AND price = 7").await.unwrap()
+}
+
+async fn listed(database: &TestDatabase) -> i64 {
+    database.number("SELECT COUNT(*) FROM activities WHERE kind = 'place_listing'").await.unwrap()
+}
+
+async fn a_changed_mapping_is_refused_until_a_rebuild(backend: Backend) {
+    let (node, database, setup) = market(backend).await;
+    // Another way to write the same, and a stream more, change nothing of what is there.
+    let same = MARKET.replace("price = \"price?\"", "price   =   'price?' # as the contract has it");
+    let more = "[[streams]]\nname = \"delist\"\nkind = \"cancel_listing\"\nhandle = \"::fixed_price_market::FixedMarketEvents\"\nfield = \"delist_token_events\"\n";
+    write(&setup, &format!("{same}\n{more}"));
+    node.node.emit(50);
+    setup.until_caught_up().await.expect(0);
+    let before = listed(&database).await;
+    write(&setup, &format!("{}\n{more}", MARKET.replace(CHANGED.0, CHANGED.1)));
+    node.node.emit(50);
+    let refused = setup.until_caught_up().await.expect(1);
+    for part in ["market toy", "toy:list", "event-worker rebuild", "--accept-mapping"] {
+        assert!(refused.stderr.contains(part), "{part:?} is not in: {}", refused.stderr);
+    }
+    assert_eq!((listed(&database).await, changed(&database).await), (before, 0), "nothing was executed");
+    setup.again().command("rebuild").to_end().await.expect(0);
+    assert_eq!(changed(&database).await, before);
+    setup.until_caught_up().await.expect(0);
+    assert!(listed(&database).await > before, "it goes on");
+    assert_eq!(changed(&database).await, listed(&database).await);
+    // And now it is the old one that does not fit.
+    write(&setup, &format!("{same}\n{more}"));
+    setup.until_caught_up().await.expect(1);
+    write(&setup, &format!("{}\n{more}", MARKET.replace(CHANGED.0, CHANGED.1)));
+    setup.again().command("verify").to_end().await.expect(0);
+}
+
+async fn a_changed_mapping_can_be_accepted(backend: Backend) {
+    let (node, database, setup) = market(backend).await;
+    let before = listed(&database).await;
+    write(&setup, &MARKET.replace(CHANGED.0, CHANGED.1));
+    node.node.emit(50);
+    setup.again().with("--accept-mapping").until_caught_up().await.expect(0);
+    assert_eq!(changed(&database).await, listed(&database).await - before);
+    // It was asked once.
+    setup.until_caught_up().await.expect(0);
+}
