@@ -71,12 +71,12 @@ async fn a_new_database_is_filled_without_the_indexes_of_readers_and_has_them_in
     store.close().await.unwrap();
     let setup = Setup::of(&database.url, &node.url);
     let ended = setup.until_caught_up().await.expect(0);
-    assert!(ended.stdout.contains("(7 of 7)"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("making 7 indexes"), "{}", ended.stdout);
     assert_eq!((missing(&database).await, there(&database).await), (0, 9));
     // They are made once.
     node.node.emit(50);
     let ended = setup.until_caught_up().await.expect(0);
-    assert!(!ended.stdout.contains("making the index"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("indexes for readers"), "{}", ended.stdout);
     assert_eq!(there(&database).await, 9);
     tables::assert_equal(&plain_fold(&node.node.history()), &tables::read(&database.db).await, "seed 41");
 }
@@ -87,7 +87,7 @@ async fn a_worker_that_goes_on_makes_them_once_it_has_caught_up(backend: Backend
     let database = TestDatabase::create(backend).await;
     let setup = Setup::of(&database.url, &node.url).set("POLL_INTERVAL", "50ms");
     let mut worker = setup.start();
-    worker.line("making the index").await;
+    worker.line("indexes for readers").await;
     worker.kill().await;
     let mut worker = setup.start();
     let made = async {
@@ -111,7 +111,7 @@ async fn a_database_that_has_them_keeps_them(backend: Backend) {
     setup.again().command("migrate").with("up").to_end().await.expect(0);
     assert_eq!(there(&database).await, 9);
     let ended = setup.until_caught_up().await.expect(0);
-    assert!(!ended.stdout.contains("making the index"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("indexes for readers"), "{}", ended.stdout);
     assert_eq!(there(&database).await, 9);
 }
 

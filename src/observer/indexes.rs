@@ -13,6 +13,9 @@ use crate::state::{Store, StoreError, Trouble};
 /// How often to look whether somebody is still catching up.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// What takes longer is told index by index.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Waits until no observer of `markets` is catching up, in whichever worker, and makes what is missing then.
 pub(super) async fn follow(store: Store, markets: Arc<Markets>, cancel: CancellationToken) {
     while !is_settled(&store, &markets).await.unwrap_or(false) {
@@ -30,25 +33,32 @@ pub(super) async fn make(store: &Store, cancel: &CancellationToken) {
         Ok(missing) => missing,
         Err(error) => return tracing::warn!("cannot tell whether indexes are missing: {error}"),
     };
+    if missing.is_empty() {
+        return;
+    }
+    let started = Instant::now();
+    tracing::info!("making {} indexes for readers", missing.len());
     let mut unmade: Option<StoreError> = None;
     let mut remedy = vec![];
     for (number, index) in missing.iter().enumerate() {
-        let started = Instant::now();
-        tracing::info!("making the index {index} for readers ({} of {})", number + 1, missing.len());
+        if started.elapsed() > PATIENCE {
+            tracing::info!("making the index {index} ({} of {})", number + 1, missing.len());
+        }
         match patiently(cancel, || store.make_index(index)).await {
             None => return,
-            Some(Ok(())) => tracing::debug!("made the index {index} in {:.1} s", started.elapsed().as_secs_f64()),
+            Some(Ok(())) => {}
             Some(Err(error)) => {
                 unmade.get_or_insert(error);
                 remedy.push(index.sql());
             }
         }
     }
-    if let Some(error) = unmade {
-        tracing::warn!(
+    match unmade {
+        None => tracing::info!("all indexes are made, in {:.1} s", started.elapsed().as_secs_f64()),
+        Some(error) => tracing::warn!(
             "indexes cannot be made, without which readers wait longer: {error}; run the worker once as a user who may, or run: {}",
             remedy.join("; ")
-        );
+        ),
     }
 }
 

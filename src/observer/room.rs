@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::chain::Version;
 
 /// Event data, and what surrounds it, that is being read, waiting or being committed.
-pub(super) const BYTES: usize = 12 << 20;
+pub(super) const BYTES: usize = 11 << 20;
 /// Pages that are asked for at once; fewer are sent while a node wants fewer.
 const REQUESTS: usize = 64;
 
