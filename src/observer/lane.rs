@@ -193,7 +193,7 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use super::super::room::{BYTES, Room};
+    use super::super::room::Room;
     use super::*;
     use crate::chain::RawEvent;
     use crate::market::Market;
@@ -222,10 +222,10 @@ mod tests {
         let mut lane = Lane::new(stream, SeqNo::ZERO);
         let (messages, mut received) = mpsc::unbounded_channel();
         let sender = lane.sender(0, messages);
-        let room = Room::new(1);
+        let room = Room::new(1, 1 << 20);
         room.withdraw(0);
         // More than half of it, so that two are too many, but for one that nothing is waiting of.
-        let ticket = || room.ticket(0, Version::default(), BYTES / 2 + 1);
+        let ticket = || room.ticket(0, Version::default(), (1 << 19) + 1);
         lane.receive(Message::Open(SeqNo::new(1_000).unwrap(), Some(1)));
         for start in (0..1_000).step_by(50) {
             sender.send(slice(stream, start..start + 50), ticket().unwrap());

@@ -91,7 +91,7 @@ pub async fn run<S: Subject>(
         tokio::spawn(indexes::follow(store.clone(), Arc::clone(&markets), told.clone()));
     }
     let leases = Leasing::start(&config, &store, &board, &markets);
-    let room = Room::new(checkpoints.len());
+    let room = Room::new(checkpoints.len(), store.room());
     let mut writer =
         Writer::new(store.clone(), Arc::clone(&markets), Arc::clone(&room), Arc::clone(&board), cancel.clone());
     let mut duties = JoinSet::new();

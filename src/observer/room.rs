@@ -11,8 +11,6 @@ use tokio::sync::Notify;
 
 use crate::chain::Version;
 
-/// Event data, and what surrounds it, that is being read, waiting or being committed.
-pub(super) const BYTES: usize = 11 << 20;
 /// Pages that are asked for at once; fewer are sent while a node wants fewer.
 const REQUESTS: usize = 64;
 
@@ -21,7 +19,9 @@ pub(super) struct Room {
 }
 
 struct State {
+    /// What is taken, and all that there is.
     bytes: usize,
+    size: usize,
     requests: usize,
     feeds: Vec<Feed>,
 }
@@ -52,9 +52,10 @@ pub(super) struct Ticket {
 }
 
 impl Room {
-    pub fn new(feeds: usize) -> Arc<Self> {
+    /// For so many feeds; `size` bytes of event data, and what surrounds it, may be on their way, waiting or being committed.
+    pub fn new(feeds: usize, size: usize) -> Arc<Self> {
         let feeds = (0..feeds).map(|_| Feed::default()).collect();
-        Arc::new(Self { state: Mutex::new(State { bytes: 0, requests: 0, feeds }) })
+        Arc::new(Self { state: Mutex::new(State { bytes: 0, size, requests: 0, feeds }) })
     }
 
     /// A ticket for a page of about `weight` bytes whose events are of about `version`, if it is that feed's turn. If not,
@@ -107,7 +108,7 @@ impl State {
         let wishes = self.feeds.iter().enumerate().filter_map(|(feed, Feed { pages, wish, .. })| {
             let Wish { version, weight } = (*wish)?;
             let urgent = *pages == 0;
-            let fits = all_have_begun && self.bytes + weight <= BYTES;
+            let fits = all_have_begun && self.bytes + weight <= self.size;
             (urgent || fits).then_some((!urgent, version, feed))
         });
         wishes.min().map(|(.., feed)| feed)
@@ -153,20 +154,22 @@ impl Drop for Ticket {
 mod tests {
     use super::*;
 
+    const BYTES: usize = 1 << 20;
+
     fn version(number: u64) -> Version {
         Version::new(number).unwrap()
     }
 
     /// A room for so many feeds that have all begun.
     fn room(feeds: usize) -> Arc<Room> {
-        let room = Room::new(feeds);
+        let room = Room::new(feeds, BYTES);
         (0..feeds).for_each(|feed| room.withdraw(feed));
         room
     }
 
     #[test]
     fn nobody_reads_ahead_before_all_have_begun() {
-        let room = Room::new(2);
+        let room = Room::new(2, BYTES);
         let first = room.ticket(0, version(5), 1).unwrap();
         room.withdraw(0);
         assert!(room.ticket(0, version(6), 1).is_none());

@@ -111,6 +111,15 @@ impl Store {
         Ok(())
     }
 
+    /// How many bytes of events a worker may hold, so that it stays within 64 MB with what the database's driver needs itself.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        match self.backend {
+            DbBackend::MySql => 15 << 20,
+            _ => 11 << 20,
+        }
+    }
+
     /// How a transaction begins that will write.
     fn to_write(&self) -> TransactionOptions {
         TransactionOptions {

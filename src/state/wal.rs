@@ -11,11 +11,11 @@ use tokio::sync::Mutex;
 use super::Store;
 
 /// Once the log has so many pages whoever commits copies them.
-pub(super) const PAGES: &str = "8000";
+pub(super) const PAGES: &str = "16000";
 /// The same in bytes, of 4,096 a page.
-pub(super) const BYTES: &str = "32768000";
-/// Rows written, from which on it is worth copying.
-const ROWS: u64 = 500;
+pub(super) const BYTES: &str = "65536000";
+/// Rows written, from which on it is worth copying: those of some transactions, as what they all change is copied once.
+const ROWS: u64 = 8_000;
 
 /// What was written since the log was last copied.
 #[derive(Default)]
