@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 on_every_database!(
     a_new_database_is_filled_without_the_indexes_of_readers_and_has_them_in_the_end,
     a_worker_that_goes_on_makes_them_once_it_has_caught_up,
+    none_are_made_before_anything_is_filled,
     a_database_that_has_them_keeps_them,
 );
 
@@ -102,6 +103,18 @@ async fn a_worker_that_goes_on_makes_them_once_it_has_caught_up(backend: Backend
     worker.ended(PATIENCE).await.expect(0);
     assert_eq!(there(&database).await, 9);
     tables::assert_equal(&plain_fold(&node.node.history()), &tables::read(&database.db).await, "seed 41");
+}
+
+async fn none_are_made_before_anything_is_filled(backend: Backend) {
+    let node = market().await;
+    let database = TestDatabase::create(backend).await;
+    // The wrong account: all observers stop.
+    let setup = Setup::of(&database.url, &node.url).set("MARKETS", "imart@0x1");
+    setup.until_caught_up().await.expect(1);
+    assert_eq!(missing(&database).await, 7);
+    let up = setup.again().command("migrate").with("up").to_end().await.expect(0);
+    assert!(up.stdout.contains("making the index tokens_owner"), "{}", up.stdout);
+    assert_eq!((missing(&database).await, there(&database).await), (0, 9));
 }
 
 async fn a_database_that_has_them_keeps_them(backend: Backend) {

@@ -16,7 +16,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Step {
-    /// Brings the schema up to date; an empty database gets all tables
+    /// Brings the schema up to date, and makes the indexes that a worker has left out so far; an empty database gets all of it
     Up,
     /// Takes back the newest migrations; DELETES their tables and all that is in them
     Down {
@@ -43,10 +43,16 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
         Step::Down { .. } | Step::Status => connect(&args.database).await?,
     };
     match args.step {
-        Step::Up => match store.migrate_up().await? {
-            0 => println!("the schema is up to date"),
-            applied => println!("the schema is up to date: {applied} migrations applied"),
-        },
+        Step::Up => {
+            match store.migrate_up().await? {
+                0 => println!("the schema is up to date"),
+                applied => println!("the schema is up to date: {applied} migrations applied"),
+            }
+            for index in store.missing_indexes().await? {
+                println!("making the index {index}");
+                store.make_index(&index).await?;
+            }
+        }
         Step::Down { steps, .. } => println!("{} migrations taken back", store.migrate_down(steps).await?),
         Step::Status => {
             let migrations = store.migrations().await?.into_iter();

@@ -52,8 +52,9 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     claim(&store, &config.worker, &cancel).await?;
     let rebuilt = rebuild(&store, &config, &markets, args.restart, &cancel);
     let done = kept(&store, &config.worker, Box::pin(rebuilt)).await;
-    store.release(&config.worker).await?;
+    let released = store.release(&config.worker).await;
     done?;
+    released?;
     tracing::info!("rebuilt in {:.1} s; verifying", started.elapsed().as_secs_f64());
     let certificate = verify::run(&store, &markets, None, &verify::Config::default(), Arc::default()).await;
     let certificate = certificate.map_err(|error| Failure::Failed(error.to_string()))?;

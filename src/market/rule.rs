@@ -115,6 +115,11 @@ impl Unit {
     pub const ALL: [(&'static str, Self); 3] =
         [("microseconds", Self::Microseconds), ("milliseconds", Self::Milliseconds), ("seconds", Self::Seconds)];
 
+    /// Its name in market files.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
+    }
+
     /// So many of the unit in microseconds. `count` is within u64, so that the product is within u128.
     pub fn micros(self, count: Amount) -> u128 {
         let factor = match self {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::State;
 use crate::backoff::Backoff;
-use crate::market::Markets;
+use crate::market::{Markets, Stream};
 use crate::state::{Store, StoreError, Trouble};
 
 /// How often to look whether somebody is still catching up.
@@ -16,14 +16,24 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What takes longer is told index by index.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often one is tried that others are in the way of, or the database: the next start tries again.
+const TRIES: u32 = 10;
+
 /// Waits until no observer of `markets` is catching up, in whichever worker, and makes what is missing then.
 pub(super) async fn follow(store: Store, markets: Arc<Markets>, cancel: CancellationToken) {
-    while !is_settled(&store, &markets).await.unwrap_or(false) {
+    loop {
+        // What is reported at first may be an earlier worker's.
         if cancel.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
             return;
         }
+        let Ok(missing) = store.missing_indexes().await else { continue };
+        if missing.is_empty() {
+            return;
+        }
+        if is_settled(&store, &markets).await.unwrap_or(false) {
+            return make(&store, &cancel).await;
+        }
     }
-    make(&store, &cancel).await;
 }
 
 /// Makes what is missing. What cannot be made is told, and nothing else comes of it.
@@ -37,7 +47,7 @@ pub(super) async fn make(store: &Store, cancel: &CancellationToken) {
         return;
     }
     let started = Instant::now();
-    tracing::info!("making {} indexes for readers", missing.len());
+    tracing::info!("making {} indexes for readers; commits may have to wait for that", missing.len());
     let mut unmade: Option<StoreError> = None;
     let mut remedy = vec![];
     for (number, index) in missing.iter().enumerate() {
@@ -56,32 +66,33 @@ pub(super) async fn make(store: &Store, cancel: &CancellationToken) {
     match unmade {
         None => tracing::info!("all indexes are made, in {:.1} s", started.elapsed().as_secs_f64()),
         Some(error) => tracing::warn!(
-            "indexes cannot be made, without which readers wait longer: {error}; run the worker once as a user who may, or run: {}",
+            "indexes cannot be made, without which readers wait longer: {error}; they are tried again by the next start, or run: {}",
             remedy.join("; ")
         ),
     }
 }
 
-/// Whether every observer has come to the end of its stream, or stands still for good, as the workers report.
+/// Whether every observer has come to the end of its stream, or stands still for good, as the workers report. Where all stand
+/// still nothing was filled yet.
 async fn is_settled(store: &Store, markets: &Markets) -> Result<bool, StoreError> {
     let states = store.reported_states().await?;
-    let is_settled = |observer: &str| {
-        let settled = [State::Following, State::Stopped, State::Ended].map(State::name);
-        states.get(observer).is_some_and(|state| settled.contains(&&**state))
-    };
-    Ok(markets.streams().all(|stream| is_settled(&stream.observer)))
+    let is =
+        |stream: &Arc<Stream>, state: State| states.get(&*stream.observer).is_some_and(|told| told == state.name());
+    let follows = |stream: &Arc<Stream>| is(stream, State::Following);
+    Ok(markets.streams().any(follows) && markets.streams().all(|stream| follows(stream) || is(stream, State::Stopped)))
 }
 
-/// Tries until it works or cannot work; `None` if cancelled first.
+/// Tries some times, unless it cannot work; `None` if cancelled first.
 async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
     cancel: &CancellationToken,
     task: impl Fn() -> F,
 ) -> Option<Result<T, StoreError>> {
     let mut backoff = Backoff::default();
-    loop {
+    for _ in 1..TRIES {
         match cancel.run_until_cancelled(task()).await? {
             Err(error) if error.trouble() != Trouble::Lasting => backoff.wait(cancel).await,
             done => return Some(done),
         }
     }
+    cancel.run_until_cancelled(task()).await
 }

@@ -136,7 +136,7 @@ pub async fn run<S: Subject>(
         });
     }
     leases.end().await;
-    if config.until_caught_up {
+    if config.until_caught_up && stopped.len() < markets.streams().count() {
         indexes::make(&store, &told_to_stop).await;
     }
     board.ended();

@@ -8,6 +8,7 @@ use std::fmt;
 use migration::READERS;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
+use super::error::answered;
 use super::tables::PREFIX;
 use super::{Store, StoreError};
 
@@ -56,19 +57,29 @@ impl Store {
 
     /// Makes one of them, which takes as long as its table is large. On `PostgreSQL` and `SQLite` commits wait meanwhile.
     pub async fn make_index(&self, index: &Index) -> Result<(), StoreError> {
-        let table = self.tables.named(index.table);
-        let name = match self.backend {
-            DbBackend::MySql => index.to_string(),
-            DbBackend::Postgres => self.tables.named(&index.to_string()),
-            _ => {
-                let taken = self.indexes().await?.into_iter().any(|(_, name)| name == index.to_string());
-                format!("{index}{}", if taken { REBUILT } else { "" })
-            }
+        let names = match self.backend {
+            DbBackend::MySql => vec![index.to_string()],
+            DbBackend::Postgres => vec![self.tables.named(&index.to_string())],
+            // The index of another table may have the first.
+            _ => vec![index.to_string(), format!("{index}{REBUILT}")],
         };
-        let sql = format!("CREATE INDEX {name} ON {table} ({})", index.columns.join(", "));
+        let mut made = Ok(());
+        for name in names {
+            made = self.make_index_as(index, &name).await;
+            if made.is_ok() {
+                break;
+            }
+        }
+        made
+    }
+
+    async fn make_index_as(&self, index: &Index, name: &str) -> Result<(), StoreError> {
+        let sql = format!("CREATE INDEX {name} ON {} ({})", self.tables.named(index.table), index.columns.join(", "));
         let create = Statement::from_string(self.backend, sql);
+        // Whoever waits for a reader's long transaction would keep all others waiting, too.
+        let patience = if self.backend == DbBackend::MySql { "SET SESSION lock_wait_timeout = 5; " } else { "" };
         let _turn = self.turn().await;
-        let made = self.db.execute_unprepared(&create.sql).await;
+        let made = self.db.execute_unprepared(&format!("{patience}{}", create.sql)).await;
         // Another worker may have been first.
         match made {
             Err(error) if self.missing_indexes().await?.contains(index) => return Err(error.into()),
@@ -117,7 +128,7 @@ impl Store {
             }
             _ => "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index'",
         };
-        let rows = self.db.query_all_raw(Statement::from_string(self.backend, query)).await?;
+        let rows = answered(self.db.query_all_raw(Statement::from_string(self.backend, query))).await?;
         Ok(rows
             .iter()
             .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))

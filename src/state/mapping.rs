@@ -16,8 +16,7 @@ type Mapping = BTreeMap<String, String>;
 impl Store {
     /// Refuses a market whose file says otherwise of a stream than when its events were folded; what is new is kept.
     pub(super) async fn keep_mapping(&self, market: &Market, known: &markets::Model) -> Result<(), StoreError> {
-        let before: Mapping =
-            known.mapping.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let before = read(known);
         let is_other =
             |stream: &&Arc<Stream>| before.get(stream.name()).is_some_and(|before| **before != *stream.mapping);
         let mut changed = vec![];
@@ -28,7 +27,7 @@ impl Store {
         }
         if !changed.is_empty() {
             return Err(StoreError::Refused(format!(
-                "the file of market {} says otherwise of {} than when their events were folded: fold them all anew by `event-worker rebuild`, change it back, or go on with rows of both by `run --accept-mapping`",
+                "the file of market {} says otherwise of {} (its fields, key, units, or place among the streams) than when their events were folded: fold them all anew by `event-worker rebuild`, change it back, or go on with rows of both by `run --accept-mapping`",
                 market.name,
                 changed.join(", ")
             )));
@@ -40,7 +39,10 @@ impl Store {
     /// Takes the files of `markets` for what the rows were made by, whatever that was.
     pub async fn accept_mapping(&self, markets: &Markets) -> Result<(), StoreError> {
         for market in markets.iter() {
-            self.set_mapping(market, &said(market).collect()).await?;
+            let query = self.tables.find::<markets::Entity>().filter(markets::Column::Market.eq(&*market.name));
+            if let Some(known) = query.one(&self.db).await? {
+                self.set_mapping(market, &read(&known).into_iter().chain(said(market)).collect()).await?;
+            }
         }
         Ok(())
     }
@@ -68,6 +70,10 @@ impl Store {
             .limit(1);
         Ok(query.into_tuple::<i64>().one(&self.db).await?.is_some())
     }
+}
+
+fn read(known: &markets::Model) -> Mapping {
+    known.mapping.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 fn said(market: &Market) -> impl Iterator<Item = (String, String)> {

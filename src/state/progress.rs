@@ -214,7 +214,7 @@ impl Store {
         let query = observer_status::Entity::find()
             .select_only()
             .columns([observer_status::Column::Observer, observer_status::Column::State]);
-        Ok(query.into_tuple::<(String, String)>().all(&self.db).await?.into_iter().collect())
+        Ok(answered(query.into_tuple::<(String, String)>().all(&self.db)).await?.into_iter().collect())
     }
 
     /// Stores what `status` shows in other processes, of those that execute what the chain emits.

@@ -11,7 +11,7 @@ use super::text::{Mistake, Read, Table, Value};
 use super::{Base, KeyPart, Stream, key_name};
 use crate::chain::{Handle, Source};
 use crate::market::kind::{Step, Subject};
-use crate::market::rule::Rules;
+use crate::market::rule::{Rules, Unit};
 use crate::market::{Field, Kind};
 
 const KNOWN: [&str; 8] = ["name", "kind", "handle", "field", "creation_number", "account", "event", "fields"];
@@ -171,7 +171,8 @@ fn fields(base: &Base, table: &Table, stream: &mut Stream) -> Read<Said> {
 /// Of everything that decides what an event becomes, but for where it is found.
 fn mapping(stream: &Stream, said: &BTreeMap<String, String>) -> Arc<str> {
     let key: Vec<_> = stream.key.iter().map(|part| part.name()).collect();
-    let all = format!("{} {} {key:?} {:?} {said:?}", stream.kind.name(), stream.order, stream.units);
+    let units = [stream.units.time, stream.units.expires_in, stream.units.expires_at].map(Unit::name);
+    let all = format!("{} {} {key:?} {units:?} {said:?}", stream.kind.name(), stream.order);
     hex::encode(&Sha256::digest(all)[..8]).into()
 }
 
