@@ -128,7 +128,7 @@ async fn a_database_that_has_them_keeps_them(backend: Backend) {
     assert_eq!(there(&database).await, 9);
 }
 
-/// The rights of `what` for a user of its own, who runs a worker on a database without them.
+/// A user of its own, with no more than `grants`, runs a worker on a database without indexes.
 async fn worker_with_rights(backend: Backend, grants: &[&str]) {
     let node = market().await;
     let database = TestDatabase::create(backend).await;

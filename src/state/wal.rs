@@ -48,3 +48,31 @@ impl Store {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_logged_is_copied_once_it_is_worth_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("log.db");
+        let store = Store::connect(&format!("sqlite://{}?mode=rwc", file.display()).parse().unwrap()).await.unwrap();
+        let size = || std::fs::metadata(&file).unwrap().len();
+        store.db.execute_unprepared("CREATE TABLE t (text TEXT)").await.unwrap();
+        let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000)
+                    INSERT INTO t SELECT hex(randomblob(50)) FROM n";
+        store.db.execute_unprepared(rows).await.unwrap();
+        let before = size();
+        let copying = Arc::clone(&store.wal.as_ref().unwrap().copying);
+        store.logged(ROWS - 1);
+        store.copy_log();
+        drop(copying.lock().await);
+        assert_eq!(size(), before, "too little was written");
+        store.logged(1);
+        store.copy_log();
+        drop(copying.lock().await);
+        assert!(size() > before + 800_000, "{} bytes before, {} after", before, size());
+        store.close().await.unwrap();
+    }
+}
