@@ -7,8 +7,8 @@ use super::{Store, StoreError, Trouble, convert};
 use crate::chain::SeqNo;
 use crate::subject::{Counter, Ledger, Page, Subject, SubjectError};
 
-/// Events in a page.
-const PAGE: u64 = 500;
+/// Events in a page. More would fill the room of all feeds with a page of each, and nobody could read ahead.
+const PAGE: u64 = 100;
 
 /// The stored events of one observer, in their order. It ends where the observer's checkpoint stands.
 pub struct StoredEvents {
