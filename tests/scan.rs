@@ -78,6 +78,9 @@ async fn handles_and_transactions_lead_to_the_same_rows(backend: Backend) {
     // The next one need not look again.
     let scanned = database.number("SELECT MIN(scanned_version) FROM checkpoints").await;
     assert_eq!(scanned, Some(i64::try_from(node.node.ledger_version()).unwrap()));
+    let status = scanning.again().command("status").to_end().await;
+    let told = format!("everything is found up to version {}", node.node.ledger_version());
+    assert!(status.stdout.contains(&told), "{}", status.stdout);
     let before = node.node.requests();
     scanning.until_caught_up().await.expect(0);
     let asked = node.node.requests() - before;

@@ -36,6 +36,8 @@ struct Line {
     observer: String,
     executed: i64,
     version: Option<i64>,
+    /// Of a stream that is looked for in transactions: up to which version that is done.
+    scanned: Option<i64>,
     counter: Option<i64>,
     behind: Option<i64>,
     state: String,
@@ -98,6 +100,13 @@ fn shown(lines: &[Line], unexpected: i64, missing: usize) -> String {
         let (observer, parked, oldest) = (&line.observer, line.parked, line.oldest_parked?);
         Some(format!("{observer}: {parked} events are parked in dead_letters, the oldest since {oldest}"))
     }));
+    if let Some((slowest, version)) =
+        lines.iter().filter_map(|line| Some((&line.observer, line.scanned?))).min_by_key(|(_, version)| *version)
+    {
+        shown.push(format!(
+            "of what is looked for in transactions everything is found up to version {version}, where {slowest} is, the slowest"
+        ));
+    }
     if unexpected > 0 {
         shown.push(format!(
             "{unexpected} transitions were unexpected (a sale of what was not listed, for example): the tables follow the chain all the same"
@@ -148,6 +157,7 @@ impl Line {
             observer: checkpoint.observer.clone(),
             executed,
             version: checkpoint.executed_version,
+            scanned: checkpoint.scanned_version.max(checkpoint.scanned_version.and(checkpoint.executed_version)),
             counter,
             behind,
             state: live.map_or(nobody.to_owned(), |report| report.state.clone()),
@@ -187,6 +197,7 @@ impl Line {
             "observer": self.observer,
             "executed_seq_no": self.executed,
             "executed_version": self.version,
+            "scanned_version": self.scanned,
             "counter": self.counter,
             "events_behind": self.behind,
             "lag_seconds": self.lag,
