@@ -158,7 +158,7 @@ async fn a_market_file_that_does_not_fit_the_contract_is_told_by_field() {
         .says("ok fields imart:list", &[])
         .says("fail fields imart:buy", &["buyer = \"taker\"", "BuyTokenEvent has no field taker", "market file"])
         .says("warn fields imart:accept_offer", &["TokenDataId has no field ends", "market file"])
-        .says("fail handle imart:delist", &["data.removed_token_events", "MARKETS"])
+        .says("fail handle imart:delist", &["data.removed_token_events", "-> correct handle and field"])
         .says("fail fields imart:delist", &["FixedMarketEvents has no field removed_token_events", "MARKETS"])
         .says("fail handle imart:create_token", &["MARKETS"])
         .says("fail fields imart:create_token", &["declares no Events"]);
@@ -173,6 +173,44 @@ async fn a_node_without_an_event_index_is_told() {
     answers.get("/info".to_owned(), json!({ "internal_indexer_config": { "enable_event": false } }));
     let checked = Checked::by(check(&database, &answers.serve().await), 1).await;
     checked.says("fail event index", &["off", "enable_event"]).says("fail handle imart:list", &[CONTRACT]);
+    // Nobody would ask it for events.
+    let checked = Checked::by(check(&database, &answers.serve().await).set("SUBJECT", "transactions"), 1).await;
+    checked.says("ok event index", &["not needed"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_looked_for_in_transactions_has_other_needs() {
+    let (database, node) = (TestDatabase::create(Backend::Sqlite).await, node().await);
+    let scanning = || {
+        let setup = check(&database, &node.url).set("SUBJECT", "transactions").set("MARKETS", "market.toml");
+        let file = format!("name = \"imart\"\nlike = \"imart\"\naddress = \"{CONTRACT}\"\nfirst_version = 6000000\n");
+        std::fs::write(setup.folder().join("market.toml"), file).unwrap();
+        setup
+    };
+    let checked = Checked::by(scanning(), 0).await;
+    checked.says("ok market imart", &["8 of its streams"]).says("ok transactions imart", &["from version 6000000 on"]);
+    assert!(!checked.that("ok").contains(&"history"), "no event's page will be asked for");
+    node.node.set_faults(format!("pruned:{}", node.node.history()[150].version).parse().unwrap());
+    Checked::by(scanning(), 1).await.says("fail transactions imart", &["NODE_ARCHIVE_URL"]);
+    let untold = scanning();
+    let file = std::fs::read_to_string("markets/imart.toml")
+        .unwrap()
+        .replace("event = \"::fixed_price_market::ListTokenEvent\"\n", "");
+    std::fs::write(untold.folder().join("market.toml"), file).unwrap();
+    untold.to_end().await.expect(2).says(&["SUBJECT", "imart:list"]);
+    let wrong = check(&database, &node.url).set("LEASE", "banana").to_end().await.expect(2);
+    wrong.says(&["LEASE=banana"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_market_file_that_says_otherwise_than_before_is_told() {
+    let (database, node) = (TestDatabase::create(Backend::Sqlite).await, node().await);
+    Setup::of(&database.url, &node.url).until_caught_up().await.expect(0);
+    let setup = check(&database, &node.url).set("MARKETS", "other.toml");
+    let other =
+        include_str!("../markets/imart.toml").replace(r#"expires_in = "seconds""#, r#"expires_in = "milliseconds""#);
+    std::fs::write(setup.folder().join("other.toml"), other).unwrap();
+    Checked::by(setup, 1).await.says("fail mapping imart", &["imart:offer", "rebuild", "--accept-mapping"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -159,7 +159,7 @@ async fn worker_with_rights(backend: Backend, grants: &[&str]) {
 async fn a_worker_without_the_right_to_make_them_says_so_and_goes_on() {
     let grants = [
         "CREATE USER 'USER_NAME'@'%' IDENTIFIED BY 'rows-only'",
-        "GRANT SELECT, INSERT, UPDATE, DELETE ON DATABASE_NAME.* TO 'USER_NAME'@'%'",
+        "GRANT SELECT, INSERT, UPDATE ON DATABASE_NAME.* TO 'USER_NAME'@'%'",
     ];
     worker_with_rights(Backend::MySql, &grants).await;
 }
@@ -168,7 +168,7 @@ async fn a_worker_without_the_right_to_make_them_says_so_and_goes_on() {
 async fn a_worker_without_the_right_to_make_them_says_so_and_goes_on_postgres() {
     let grants = [
         "CREATE USER USER_NAME PASSWORD 'rows-only'",
-        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO USER_NAME",
+        "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO USER_NAME",
     ];
     worker_with_rights(Backend::Postgres, &grants).await;
 }

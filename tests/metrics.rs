@@ -133,6 +133,114 @@ async fn a_node_that_hangs_is_named_before_its_time_is_up() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_throttles_is_named() {
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let faults = "429:1".parse().unwrap();
+    let node = TestNode::start(Config { seed: 44, events: 300, faults, ..Config::default() }).await;
+    let told = Told::start(Setup::of(&database.url, &node.url));
+    told.until(&["event_worker_observer_state{cause=\"throttled\",observer=\"imart:buy\",state=\"waiting\"} 1"]).await;
+    node.node.set_faults("".parse().unwrap());
+    told.until(&["event_worker_observer_state{cause=\"caught up\",observer=\"imart:buy\",state=\"following\"} 1"])
+        .await;
+    told.end().await;
+}
+
+/// A chain that was reset is at first one that has come less far; nothing is written of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_that_was_reset_is_named_as_a_node_behind_with_the_remedy() {
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let node = TestNode::start(Config { seed: 45, events: 400, ..Config::default() }).await;
+    Setup::of(&database.url, &node.url).until_caught_up().await.expect(0);
+    let stored = database.texts("SELECT CONCAT_WS('|', observer, seq_no, version) FROM events ORDER BY 1").await;
+    let reset = TestNode::start(Config { seed: 46, events: 100, ..Config::default() }).await;
+    let told = Told::start(Setup::of(&database.url, &reset.url));
+    told.until(&["event_worker_observer_state{cause=\"node behind\",observer=\"imart:buy\",state=\"waiting\"} 1"])
+        .await;
+    let ended = told.end().await;
+    for part in ["waits, node behind", "the chain was reset", "DATABASE_URL"] {
+        assert!(ended.error_log.contains(part), "{part:?} is not in {}", ended.error_log);
+    }
+    assert_eq!(database.texts("SELECT CONCAT_WS('|', observer, seq_no, version) FROM events ORDER BY 1").await, stored);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_waits_for_a_lease_names_its_holder() {
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let node = TestNode::start(Config { seed: 47, events: 300, ..Config::default() }).await;
+    let first = Told::start(Setup::of(&database.url, &node.url).patient());
+    first
+        .until(&["event_worker_observer_state{cause=\"caught up\",observer=\"imart:buy\",state=\"following\"} 1"])
+        .await;
+    let second = Told::start(Setup::of(&database.url, &node.url).patient());
+    let holder = "SELECT DISTINCT lease_holder FROM checkpoints WHERE lease_holder IS NOT NULL ORDER BY 1";
+    let both = async {
+        loop {
+            let (holders, metrics) = (database.texts(holder).await, second.metrics().await.unwrap_or_default());
+            let named = |holder: &&String| metrics.contains(&format!("{{cause=\"lease held by {holder}\",observer="));
+            if holders.len() == 2 && holders.iter().filter(named).count() == 1 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, both).await.expect("the second names the first");
+    second.end().await;
+    first.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_not_there_yet_is_named_from_the_start() {
+    let node = TestNode::start(Config { seed: 48, events: 300, ..Config::default() }).await;
+    let told = Told::start(Setup::of("mysql://worker:secret@127.0.0.1:9/market", &node.url));
+    told.until(&[
+        "event_worker_observer_state{cause=\"database unreachable\",observer=\"imart:buy\",state=\"waiting\"} 1",
+        "event_worker_database_waits_total 1",
+    ])
+    .await;
+    told.end().await;
+}
+
+/// Whether a worker lives is the database's word: its clock, or that of whoever asks, may be minutes off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_goes_by_the_databases_clock() {
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let node = TestNode::start(Config { seed: 49, events: 300, ..Config::default() }).await;
+    let setup = Setup::of(&database.url, &node.url).patient();
+    let status = async || {
+        let ended = setup.again().command("status").with("--json").to_end().await.expect(0);
+        let answer: Value = serde_json::from_str(&ended.stdout).unwrap();
+        answer["observers"].as_array().unwrap().iter().find(|one| one["observer"] == "imart:buy").unwrap().clone()
+    };
+    let reported = async |at: &str| {
+        database
+            .execute(&format!(
+                "UPDATE observer_status SET updated_at = strftime('%Y-%m-%d %H:%M:%f', 'now', '{at}') || '000'"
+            ))
+            .await;
+    };
+    let told = Told::start(setup.again());
+    told.until(&["event_worker_observer_state{cause=\"caught up\",observer=\"imart:buy\",state=\"following\"} 1"])
+        .await;
+    database
+        .until_some("SELECT COUNT(*) FROM observer_status WHERE observer = 'imart:buy' AND state = 'following'", LIMIT)
+        .await;
+    told.worker.signal("STOP").await;
+    reported("-5 minutes").await;
+    let buy = status().await;
+    assert_eq!(
+        (&buy["state"], &buy["cause"], &buy["last_error"]),
+        (&"following".into(), &"caught up".into(), &Value::Null)
+    );
+    told.worker.kill().await;
+    // Its lease is over, and its clock was ahead.
+    database.execute("UPDATE workers SET expires_at = '2020-01-01 00:00:00.000000'").await;
+    database.execute("UPDATE checkpoints SET lease_expires_at = '2020-01-01 00:00:00.000000'").await;
+    reported("+5 minutes").await;
+    assert_eq!(status().await["state"], "no worker");
+    setup.again().command("status").with("--healthy").to_end().await.expect(1);
+}
+
 /// Carries bytes both ways while `open`, and keeps connections whatever happens.
 async fn carry(listener: tokio::net::TcpListener, server: String, open: watch::Receiver<bool>) {
     async fn one_way(

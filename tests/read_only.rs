@@ -38,7 +38,7 @@ async fn waits_until_it_can_be_written(
     worker.line("all observers wait, database unreachable").await;
     worker.line(said).await;
     let mut later = setup.start();
-    later.line("trying again until it answers").await;
+    later.line("all observers wait, database unreachable").await;
     later.line(said).await;
     set(false).await;
     database.until_executed(node.node.history().len() as u64, PATIENCE).await;

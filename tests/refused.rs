@@ -102,7 +102,7 @@ async fn a_schema_up_to_date_needs_no_rights_to_change_it() {
     let name = database.name();
     let user = format!("{name}_w");
     database.execute(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'rows-only'")).await;
-    database.execute(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO '{user}'@'%'")).await;
+    database.execute(&format!("GRANT SELECT, INSERT, UPDATE ON {name}.* TO '{user}'@'%'")).await;
     node.node.emit(100);
     let ended = Setup::of(&database.url_for(&user, "rows-only"), &node.url).until_caught_up().await;
     database.execute(&format!("DROP USER '{user}'@'%'")).await;

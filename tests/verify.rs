@@ -342,6 +342,11 @@ streams = [{ name = "list", kind = "place_listing", handle = "::m::S", field = "
 "#;
     std::fs::write(setup.folder().join("toy.toml"), market).unwrap();
     let toy = run(&setup, &["--offline"], 0).await;
+    assert_eq!((&toy["verified"], &toy["complete"]), (&true.into(), &false.into()));
+    let file = setup.folder().join("toy.toml");
+    let told = Setup::of(&database.url, &node.url).set("MARKETS", file.to_str().unwrap()).command("verify");
+    let told = told.with("--offline").to_end().await.expect(0);
+    assert!(told.stdout.contains("NOT compared: tokens, collections"), "{}", told.stdout);
     let notes = toy["notes"].to_string();
     assert!(notes.contains("not verified: imart:accept_offer, imart:buy"), "{notes}");
     assert!(notes.contains("toy:list has no checkpoint"), "{notes}");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::machine::written;
 use super::{Config, Line};
-use crate::chain::{ChainId, SeqNo};
+use crate::chain::{ChainId, SeqNo, Version};
 use crate::state::{DatabaseUrl, Store, StoreError, Trouble};
 
 /// What the database holds already.
@@ -13,12 +13,18 @@ use crate::state::{DatabaseUrl, Store, StoreError, Trouble};
 pub(super) struct Stored {
     pub chain_id: Option<ChainId>,
     next: BTreeMap<String, SeqNo>,
+    scanned: BTreeMap<String, Version>,
 }
 
 impl Stored {
     /// The next event that this observer executes.
     pub fn next(&self, observer: &str) -> SeqNo {
         self.next.get(observer).copied().unwrap_or_default()
+    }
+
+    /// Up to which version its stream has been read.
+    pub fn scanned(&self, observer: &str) -> Option<Version> {
+        self.scanned.get(observer).copied()
     }
 }
 
@@ -45,8 +51,8 @@ pub(super) async fn check(config: &Config) -> (Vec<Line>, Stored) {
             if is_up_to_date {
                 lines.push(rights(&store).await);
                 match rows(&store, config).await {
-                    Ok((line, found)) => {
-                        lines.extend(line);
+                    Ok((more, found)) => {
+                        lines.extend(more);
                         stored = found;
                     }
                     Err(error) => lines.push(Line::of_database("rows", &error)),
@@ -85,21 +91,38 @@ async fn rights(store: &Store) -> Line {
     }
 }
 
-/// Where observers stand; a line if the rows are another deployment's.
-async fn rows(store: &Store, config: &Config) -> Result<(Option<Line>, Stored), StoreError> {
+/// Where observers stand; lines if the rows are another deployment's, or were made by another file.
+async fn rows(store: &Store, config: &Config) -> Result<(Vec<Line>, Stored), StoreError> {
     let overview = store.overview().await?;
     let other = overview.markets.iter().find_map(|stored| {
         let ours = config.markets.iter().find(|market| *market.name == *stored.market)?;
         (ours.address.to_string() != stored.address).then(|| format!("market {} of {}", stored.market, stored.address))
     });
-    let line = other.map(|other| {
+    let other = other.map(|other| {
         let remedy = "correct MARKETS, or use a database of its own for each deployment (DATABASE_URL)";
         Line::fail("rows", format!("the database holds {other}"), remedy)
     });
+    let mut lines: Vec<_> = other.into_iter().collect();
+    for market in config.markets.iter() {
+        let known = overview.markets.iter().find(|stored| *stored.market == *market.name);
+        let changed = match known {
+            Some(known) => store.changed_mapping(market, known).await?,
+            None => vec![],
+        };
+        if !changed.is_empty() {
+            let found = format!("the file says otherwise of {} than when their events were folded", changed.join(", "));
+            let remedy = "`event-worker rebuild`, change it back, or go on with rows of both by `run --accept-mapping`";
+            lines.push(Line::fail(&format!("mapping {}", market.name), found, remedy));
+        }
+    }
     let next = overview.checkpoints.iter();
     let next = next.map(|row| (row.observer.clone(), SeqNo::after_executed(row.executed_seq_no))).collect();
+    let scanned = overview.checkpoints.iter().filter_map(|row| {
+        let version = row.scanned_version.max(row.executed_version)?;
+        Some((row.observer.clone(), Version::from_column(version)))
+    });
     let chain_id = overview.checkpoints.iter().find_map(|row| ChainId::try_from(row.chain_id?).ok());
-    Ok((line, Stored { chain_id, next }))
+    Ok((lines, Stored { chain_id, next, scanned: scanned.collect() }))
 }
 
 async fn server(store: &Store) -> Vec<Line> {

@@ -2,36 +2,40 @@
 
 use std::sync::Arc;
 
-use super::Line;
 use super::abi::{Abi, Leads, event_type, fits, some};
 use super::database::Stored;
+use super::{Config, Line};
 use crate::chain::{SeqNo, Source};
-use crate::market::{MappedField, Market, Markets, Stream};
+use crate::market::{MappedField, Market, Stream};
 use crate::subject::{EventHandle, Nodes, Subject, SubjectError};
 
-/// A line for each handle, one for the fields of its events, and one for the history of all.
-pub(super) async fn check(nodes: &Arc<Nodes>, markets: &Markets, stored: &Stored) -> Vec<Line> {
-    let mut lines: Vec<_> = markets.iter().flat_map(market).collect();
+/// A line for each handle, one for the fields of its events, and those for the history of all.
+pub(super) async fn check(nodes: &Arc<Nodes>, config: &Config, stored: &Stored) -> Vec<Line> {
+    let mut lines: Vec<_> = config.markets.iter().flat_map(|one| market(config, one)).collect();
     let (mut abi, mut history) = (Abi::default(), History::default());
-    for stream in markets.streams() {
+    for stream in config.markets.streams() {
         if stream.source != Source::ModuleEvent {
-            lines.push(handle(nodes, stream, stored, &mut history).await);
+            let history = (!config.scans(stream)).then_some(&mut history);
+            lines.push(handle(nodes, stream, stored, history).await);
         }
         lines.push(fields(&format!("fields {}", stream.observer), nodes, &mut abi, stream).await);
     }
-    lines.push(history.line());
+    lines.extend(history.line());
+    for market in config.markets.iter() {
+        lines.extend(transactions(nodes, config, market, stored).await);
+    }
     lines
 }
 
 /// What is to be said of a market as a whole.
-fn market(market: &Market) -> Vec<Line> {
+fn market(config: &Config, market: &Market) -> Vec<Line> {
     let check = format!("market {}", market.name);
     let mut lines = vec![];
     if let Some(why) = &market.unverified {
         let remedy = "compare it with the contract, and try it on real events with `event-worker market test`";
         lines.push(Line::warn(&check, format!("not verified; not known: {why}"), remedy));
     }
-    let scanned = market.of_module_events().count();
+    let scanned = market.streams.iter().filter(|stream| config.scans(stream)).count();
     if scanned > 0 {
         let found = format!("{scanned} of its streams are looked for in transactions");
         lines.push(match market.first_version {
@@ -46,13 +50,39 @@ fn market(market: &Market) -> Vec<Line> {
     lines
 }
 
-async fn handle(nodes: &Arc<Nodes>, stream: &Stream, stored: &Stored, history: &mut History) -> Line {
+/// Whether the transactions are still there from which the streams of `market` that are looked for there go on.
+async fn transactions(nodes: &Nodes, config: &Config, market: &Market, stored: &Stored) -> Option<Line> {
+    let check = format!("transactions {}", market.name);
+    let scanned = market.streams.iter().filter(|stream| config.scans(stream));
+    let first = scanned.map(|stream| stored.scanned(&stream.observer).or(market.first_version)).min()?;
+    let first = first.unwrap_or_default();
+    let there = match nodes.ledger().await {
+        Ok(ledger) if ledger.version < Some(first) => {
+            let found = format!("go on at version {first}, which the node does not have yet");
+            return Some(Line::warn(
+                &check,
+                found,
+                "wait until it has caught up, or correct first_version in the market file",
+            ));
+        }
+        Ok(_) => nodes.has_transaction(first).await,
+        Err(error) => Err(error),
+    };
+    Some(match there {
+        Ok(()) => Line::ok(&check, format!("there from version {first} on")),
+        Err(error) => Line::of_node(&check, &error),
+    })
+}
+
+async fn handle(nodes: &Arc<Nodes>, stream: &Stream, stored: &Stored, history: Option<&mut History>) -> Line {
     let check = format!("handle {}", stream.observer);
     let subject = EventHandle::at(nodes, &stream.source);
     match subject.counter().await {
         Ok(counter) => {
             let next = stored.next(&stream.observer);
-            history.look(stream, &subject, next, counter.next).await;
+            if let Some(history) = history {
+                history.look(stream, &subject, next, counter.next).await;
+            }
             Line::ok(&check, format!("{} events, {next} of them executed", counter.next))
         }
         Err(error) => no_counter(&check, &error),
@@ -61,8 +91,10 @@ async fn handle(nodes: &Arc<Nodes>, stream: &Stream, stored: &Stored, history: &
 
 fn no_counter(check: &str, error: &SubjectError) -> Line {
     match error {
-        SubjectError::Unreachable(message) if message.contains("without data.") => {
-            Line::fail(check, message, "correct the field of the handle in the market file (MARKETS)")
+        // The node is asked again, as a proxy may have answered; but it is the file that errs.
+        SubjectError::Unreachable(message) if message.contains("has no data.") => {
+            let found = message.split("; ").next().unwrap_or(message);
+            Line::fail(check, found, "correct handle and field in the market file (MARKETS)")
         }
         error => Line::of_node(check, error),
     }
@@ -219,21 +251,21 @@ impl History {
         }
     }
 
-    fn line(self) -> Line {
+    fn line(self) -> Option<Line> {
         const CHECK: &str = "history";
         let Self { streams, lost, archived, unknown } = self;
         if !lost.is_empty() {
             let found = format!("the next events are pruned: {}", lost.join(", "));
             let remedy = "set NODE_ARCHIVE_URL to a node that has them, or NODE_URL to an archival node";
-            return Line::fail(CHECK, found, remedy);
+            return Some(Line::fail(CHECK, found, remedy));
         }
         if !unknown.is_empty() {
-            return Line::warn(CHECK, unknown.join("; "), "check again later");
+            return Some(Line::warn(CHECK, unknown.join("; "), "check again later"));
         }
-        match archived.len() {
-            0 if streams == 0 => Line::warn(CHECK, "no handle could be read", "see the lines of the handles"),
+        // Nobody wants one, or its own line says that it could not be read.
+        (streams > 0).then(|| match archived.len() {
             0 => Line::ok(CHECK, format!("all {streams} handles have their next event")),
             _ => Line::ok(CHECK, format!("the archive has the next events of {}", archived.join(", "))),
-        }
+        })
     }
 }

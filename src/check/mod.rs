@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::market::Markets;
+use crate::chain::Source;
+use crate::market::{Markets, Stream};
 use crate::state::{DatabaseUrl, StoreError};
 use crate::subject::{self, Nodes, SubjectError};
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub nodes: subject::Config,
     pub database: DatabaseUrl,
     pub markets: Arc<Markets>,
+    /// Whether handles are looked for in transactions, too, as module events are.
+    pub scans: bool,
     /// `None`: nowhere.
     pub listen: Option<SocketAddr>,
     pub log_folder: PathBuf,
@@ -51,6 +54,13 @@ pub struct Line {
     pub found: String,
     /// What to do about it, unless it is well.
     pub remedy: Option<String>,
+}
+
+impl Config {
+    /// Whether the events of `stream` are looked for in transactions.
+    fn scans(&self, stream: &Stream) -> bool {
+        self.scans || stream.source == Source::ModuleEvent
+    }
 }
 
 impl Line {
@@ -106,9 +116,9 @@ impl Line {
 /// Checks all of it, in the order in which a worker would stumble over it.
 pub async fn run(config: &Config) -> Vec<Line> {
     let (mut lines, stored) = database::check(config).await;
-    lines.splice(0..0, nodes::check(&config.nodes, &config.markets, stored.chain_id).await);
+    lines.splice(0..0, nodes::check(config, stored.chain_id).await);
     match Nodes::new(config.nodes.clone()) {
-        Ok(nodes) => lines.extend(market::check(&Arc::new(nodes), &config.markets, &stored).await),
+        Ok(nodes) => lines.extend(market::check(&Arc::new(nodes), config, &stored).await),
         Err(error) => lines.push(Line::fail("markets", error, "correct NODE_URL and NODE_API_KEY")),
     }
     lines.extend(machine::check(config).await);

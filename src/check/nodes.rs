@@ -1,8 +1,7 @@
 //! Each node of `NODE_URL` by itself, and the archive.
 
-use super::Line;
+use super::{Config, Line};
 use crate::chain::{ChainId, LOCAL_CHAIN, Timestamp};
-use crate::market::Markets;
 use crate::state::now;
 use crate::subject::{self, Ledger, Nodes};
 
@@ -10,7 +9,9 @@ use crate::subject::{self, Ledger, Nodes};
 const OLD: u64 = 60;
 
 /// A line or two for each node. `stored` is the chain of the database's rows.
-pub(super) async fn check(config: &subject::Config, markets: &Markets, stored: Option<ChainId>) -> Vec<Line> {
+pub(super) async fn check(config: &Config, stored: Option<ChainId>) -> Vec<Line> {
+    let asks_for_events = config.markets.streams().any(|stream| !config.scans(stream));
+    let Config { nodes: config, markets, .. } = config;
     let mut lines = vec![];
     let mut expected =
         stored.map(|chain| Expected { chain, who: "the database's rows are".to_owned(), or_local: false });
@@ -35,7 +36,7 @@ pub(super) async fn check(config: &subject::Config, markets: &Markets, stored: O
             }
         };
         lines.push(told(&check, ledger, key.is_some(), &mut expected));
-        lines.push(event_index(&format!("event index {url}"), &nodes).await);
+        lines.push(event_index(&format!("event index {url}"), &nodes, asks_for_events).await);
     }
     if let Some(url) = &config.archive {
         let check = format!("archive {url}");
@@ -88,10 +89,12 @@ fn age(time: Timestamp, now: Timestamp) -> u64 {
     u64::try_from((now.micros() - time.micros()) / 1_000_000).unwrap_or_default()
 }
 
-async fn event_index(check: &str, nodes: &Nodes) -> Line {
+/// Whether it can be asked for events, if anybody will.
+async fn event_index(check: &str, nodes: &Nodes, is_needed: bool) -> Line {
     const REMEDY: &str = "use a node with enable_event in its internal_indexer_config (NODE_URL)";
     match nodes.serves_events().await {
         Ok(Some(true)) => Line::ok(check, "on"),
+        _ if !is_needed => Line::ok(check, "not needed: events are looked for in transactions"),
         Ok(Some(false)) => Line::fail(check, "off: this node cannot be asked for events", REMEDY),
         Ok(None) => Line::warn(check, "the node does not tell", "whether it has one, the lines of the handles tell"),
         Err(error) => Line::warn(check, error.to_string(), "whether it has one, the lines of the handles tell"),

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::{Failure, Outcome, log_to_stderr, print};
+use super::{Failure, Outcome, log_to_stderr, print, subjects};
 use crate::check::{self, Line, Verdict};
-use crate::config::{Database, Logs, Node, Worker};
+use crate::config::{Database, Logs, Node, ReadFrom, Worker};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -23,10 +23,14 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     // Settings that cannot be right are refused as the worker would.
     args.worker.poll_interval()?;
     args.worker.max_parked()?;
+    args.worker.lease()?;
+    let (markets, read_from) = (args.worker.markets()?, args.worker.read_from()?);
+    subjects::check(&markets, read_from)?;
     let config = check::Config {
         nodes: args.node.nodes()?,
         database: args.database.url_or_default()?,
-        markets: args.worker.markets()?,
+        markets,
+        scans: read_from != ReadFrom::Handles,
         listen: args.worker.api()?.listen,
         log_folder: logs.folder(),
     };

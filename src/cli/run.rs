@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::chain::LOCAL_CHAIN;
 use crate::config::{Database, Logs, Node, ReadFrom, Worker};
 use crate::market::Markets;
-use crate::observer::{self, Board, Stopped};
+use crate::observer::{self, Board, Cause, Stopped};
 use crate::state::{DatabaseUrl, Store, StoreError, Trouble};
 use crate::subject::Nodes;
 use crate::telemetry::metrics::Metric;
@@ -85,7 +85,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
     let serving = CancellationToken::new();
     let _stop_serving = serving.clone().drop_guard();
     tokio::spawn(api::serve(api, told(&board, &nodes), serving));
-    let Some(store) = patiently(&cancel, || Store::connect(&url)).await else {
+    let Some(store) = patiently(&cancel, &board, || Store::connect(&url)).await else {
         return Ok(());
     };
     let store = store.map_err(|error| cannot_connect(&url, &error))?;
@@ -111,11 +111,11 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         }
         store.prepare(&markets).await
     };
-    match patiently(&cancel, ready).await {
+    match patiently(&cancel, &board, ready).await {
         Some(ready) => ready?,
         None => return Ok(()),
     }
-    match patiently(&cancel, || store.chain_id()).await {
+    match patiently(&cancel, &board, || store.chain_id()).await {
         Some(Ok(None)) => {
             if let Some((_, chain)) = markets.chains().next() {
                 nodes.expect_chain_of_market(chain);
@@ -152,22 +152,26 @@ fn told(board: &Arc<Board>, nodes: &Arc<Nodes>) -> impl Fn() -> Vec<Metric> + Cl
     }
 }
 
-/// Tries until it works or cannot work; `None` if cancelled first. Says once what it waits for.
+/// Tries until it works or cannot work; `None` if cancelled first. The board tells what it waits for.
 async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
     cancel: &CancellationToken,
+    board: &Board,
     task: impl Fn() -> F,
 ) -> Option<Result<T, StoreError>> {
     let mut backoff = Backoff::default();
-    let mut told = false;
     loop {
         let error = match cancel.run_until_cancelled(task()).await? {
             Err(error) if error.trouble() != Trouble::Lasting => error,
-            done => return Some(done),
+            done => {
+                board.database_works();
+                return Some(done);
+            }
         };
-        if !told {
-            tracing::warn!("database unreachable, trying again until it answers: {error}");
-            told = true;
-        }
+        let cause = match error.trouble() {
+            Trouble::Contended => Cause::DatabaseLocked,
+            _ => Cause::DatabaseUnreachable,
+        };
+        board.database_waits(cause, &error.to_string());
         backoff.wait(cancel).await;
     }
 }

@@ -143,9 +143,12 @@ impl Line {
     fn of(checkpoint: &checkpoints::Model, overview: &Overview) -> Self {
         let report = overview.reports.get(&checkpoint.observer);
         let parked = overview.parked.get(&checkpoint.observer);
-        let alive = report.is_some_and(|report| seconds_since(report.updated_at) <= SILENT_AFTER);
+        // By the database's clock, or as far as ours and the worker's are to be trusted.
+        let alive = report.is_some_and(|report| {
+            overview.alive.contains(&report.worker) || seconds_since(report.updated_at).abs() <= SILENT_AFTER
+        });
         let live = report.filter(|report| alive && report.state != State::Ended.name());
-        let executed = checkpoint.executed_seq_no;
+        let (executed, executed_version) = (checkpoint.executed_seq_no, checkpoint.executed_version);
         let counter = report.and_then(|report| report.counter).map(|counter| counter.max(executed + 1));
         let behind = counter.map(|counter| counter - executed - 1);
         let rate = live.map_or(0.0, |report| report.rate);
@@ -156,8 +159,8 @@ impl Line {
         Self {
             observer: checkpoint.observer.clone(),
             executed,
-            version: checkpoint.executed_version,
-            scanned: checkpoint.scanned_version.max(checkpoint.scanned_version.and(checkpoint.executed_version)),
+            version: executed_version,
+            scanned: checkpoint.scanned_for.as_ref().and(checkpoint.scanned_version.max(executed_version)),
             counter,
             behind,
             state: live.map_or(nobody.to_owned(), |report| report.state.clone()),

@@ -224,6 +224,7 @@ impl Board {
         let mut lanes = self.lanes();
         lanes[index].ledger_time = ledger_time.or(lanes[index].ledger_time);
         lanes[index].away = None;
+        lanes[index].is_mine();
         if lanes[index].shown.state != State::Following {
             self.change(&mut lanes, index, State::CatchingUp, None);
         }
@@ -243,6 +244,7 @@ impl Board {
     pub(super) fn caught_up(&self, index: usize) {
         let mut lanes = self.lanes();
         lanes[index].away = None;
+        lanes[index].is_mine();
         if self.change(&mut lanes, index, State::Following, Some(Cause::CaughtUp)) {
             let shown = &lanes[index].shown;
             tracing::info!("{} is caught up: {} events executed", shown.observer, shown.next);
@@ -326,7 +328,8 @@ impl Board {
         true
     }
 
-    pub(super) fn database_waits(&self, cause: Cause, detail: &str) {
+    /// Nobody gets on for want of the database; said once.
+    pub fn database_waits(&self, cause: Cause, detail: &str) {
         self.database_waits_since(cause, detail, now());
     }
 
@@ -339,7 +342,8 @@ impl Board {
         }
     }
 
-    pub(super) fn database_works(&self) {
+    /// They all can go on.
+    pub fn database_works(&self) {
         let before = locked(&self.database).take();
         if let Some((_, _, since)) = before {
             tracing::info!("the database works again after {} s", seconds_between(since, now()));
@@ -360,6 +364,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Lane {
+    /// That another worker held its lease was no failure to be remembered.
+    fn is_mine(&mut self) {
+        if self.shown.cause == Some(Cause::LeaseHeld) {
+            self.shown.last_error = None;
+        }
+    }
+
     /// What it was before, if that was a change: state, cause, and since when.
     fn change(&mut self, state: State, cause: Option<Cause>) -> Option<(State, Option<Cause>, Timestamp)> {
         let shown = &mut self.shown;

@@ -195,7 +195,7 @@ impl Keeper {
             told.send_if_modified(|before| std::mem::replace(before, lease.clone()) != lease);
         }
         if self.shown.as_ref() != Some(&leases) {
-            tracing::info!("{}", worded(&leases));
+            tracing::info!("{}", worded(&leases, self.told.len()));
             self.shown = Some(leases);
         }
     }
@@ -216,13 +216,12 @@ async fn until_stopped<T>(mut round: Pin<&mut impl Future<Output = T>>, stop: &C
 }
 
 /// `executes 4 of 8 observers (imart:buy, ...); the leases of 4 are held by b:17`.
-fn worded(leases: &Leases) -> String {
+fn worded(leases: &Leases, all: usize) -> String {
     let names = |names: &mut dyn Iterator<Item = &String>| names.map(String::as_str).collect::<Vec<_>>().join(", ");
     let mut held: BTreeMap<&str, usize> = BTreeMap::new();
     leases.others.values().for_each(|holder| *held.entry(holder).or_default() += 1);
-    let all = leases.mine.len() + leases.others.len();
     let mine = match leases.mine.len() {
-        0 => "none".to_owned(),
+        0 => "none of".to_owned(),
         number if number == all => "all".to_owned(),
         number => format!("{number} ({}) of", names(&mut leases.mine.keys())),
     };

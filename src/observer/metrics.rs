@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::board::{Board, Snapshot};
+use super::board::{Board, Cause, Snapshot};
 use crate::chain::Timestamp;
 use crate::state::{Parked, now};
 use crate::telemetry::metrics::{Kind, Metric};
@@ -56,7 +56,11 @@ fn streams(snapshots: &[Snapshot]) -> [Metric; 4] {
 
 fn standing(snapshots: &[Snapshot]) -> [Metric; 2] {
     let labels = |one: &Snapshot| {
-        let cause = one.cause.map(|cause| cause.to_string()).unwrap_or_default();
+        let cause = match (one.cause, &one.last_error) {
+            // Who holds it is what there is to know.
+            (Some(Cause::LeaseHeld), Some(held)) => held.clone(),
+            (cause, _) => cause.map(|cause| cause.to_string()).unwrap_or_default(),
+        };
         vec![one.observer.to_string(), one.state.name().to_owned(), cause]
     };
     [

@@ -159,6 +159,8 @@ fn explained(error: &DbErr) -> String {
         Some("14") => {
             "the file cannot be opened: check its folder, its rights, and `?mode=rwc` at the end of DATABASE_URL to create it"
         }
+        Some("13" | "1021" | "1114" | "53100") => "make room on the disk of the database",
+        Some("1290" | "1836" | "25006") => "the server is read-only: make it writable, or correct DATABASE_URL",
         Some("26") => "the file of DATABASE_URL is not an SQLite database",
         Some("8" | "1544") => "the database file cannot be written: check its rights",
         Some("1062" | "23505" | "1555" | "2067") => {

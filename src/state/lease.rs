@@ -145,6 +145,12 @@ impl Store {
         Ok(leases.filter_map(|(observer, lease)| Some((observer, lease.holder?))).collect())
     }
 
+    /// The workers that live, by the database's clock.
+    pub(super) async fn alive(&self) -> Result<BTreeSet<String>, StoreError> {
+        let workers = self.workers(&self.db).await?.into_iter().filter(|worker| worker.is_live);
+        Ok(workers.map(|worker| worker.name).collect())
+    }
+
     /// Behind the lock that every commit takes first: whoever reads leases there reads the truth, and locks of checkpoints
     /// are never taken in another order than a commit does.
     async fn begin_leasing(&self) -> Result<Writing, StoreError> {

@@ -16,6 +16,25 @@ type Mapping = BTreeMap<String, String>;
 impl Store {
     /// Refuses a market whose file says otherwise of a stream than when its events were folded; what is new is kept.
     pub(super) async fn keep_mapping(&self, market: &Market, known: &markets::Model) -> Result<(), StoreError> {
+        let changed = self.changed_mapping(market, known).await?;
+        if !changed.is_empty() {
+            return Err(StoreError::Refused(format!(
+                "the file of market {} says otherwise of {} (its fields, key, units, or place among the streams) than when their events were folded: fold them all anew by `event-worker rebuild`, change it back, or go on with rows of both by `run --accept-mapping`",
+                market.name,
+                changed.join(", ")
+            )));
+        }
+        let before = read(known);
+        let now: Mapping = before.clone().into_iter().chain(said(market)).collect();
+        if now == before { Ok(()) } else { self.set_mapping(market, &now).await }
+    }
+
+    /// The observers of `market` of which its file says otherwise than when their events were folded.
+    pub async fn changed_mapping<'a>(
+        &self,
+        market: &'a Market,
+        known: &markets::Model,
+    ) -> Result<Vec<&'a str>, StoreError> {
         let before = read(known);
         let is_other =
             |stream: &&Arc<Stream>| before.get(stream.name()).is_some_and(|before| **before != *stream.mapping);
@@ -25,15 +44,7 @@ impl Store {
                 changed.push(&*stream.observer);
             }
         }
-        if !changed.is_empty() {
-            return Err(StoreError::Refused(format!(
-                "the file of market {} says otherwise of {} (its fields, key, units, or place among the streams) than when their events were folded: fold them all anew by `event-worker rebuild`, change it back, or go on with rows of both by `run --accept-mapping`",
-                market.name,
-                changed.join(", ")
-            )));
-        }
-        let now: Mapping = before.clone().into_iter().chain(said(market)).collect();
-        if now == before { Ok(()) } else { self.set_mapping(market, &now).await }
+        Ok(changed)
     }
 
     /// Takes the files of `markets` for what the rows were made by, whatever that was.

@@ -1,6 +1,6 @@
 //! Reading for people: what `status` and `list` show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
@@ -19,6 +19,8 @@ pub struct Overview {
     pub parked: BTreeMap<String, Parked>,
     /// Who holds the lease of each observer that anybody executes.
     pub holders: BTreeMap<String, String>,
+    /// The workers that live.
+    pub alive: BTreeSet<String>,
     pub markets: Vec<markets::Model>,
 }
 
@@ -70,6 +72,7 @@ impl Store {
                 .collect(),
             parked: self.parked().await?,
             holders: self.holders().await?,
+            alive: self.alive().await?,
             markets: markets::Entity::find().order_by_asc(markets::Column::Market).all(&self.db).await?,
         })
     }

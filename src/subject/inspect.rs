@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::handle::encoded;
 use super::node::Question;
 use super::{Nodes, SubjectError};
-use crate::chain::{Address, canonical_type};
+use crate::chain::{Address, Version, canonical_type};
 
 /// A Move module, as far as events are concerned: its structs by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +63,12 @@ impl Nodes {
     pub async fn serves_events(&self) -> Result<Option<bool>, SubjectError> {
         let (info, _) = self.ask(Question::get("/info"), Answer::json::<Value>).await?;
         Ok(info.pointer("/internal_indexer_config/enable_event").and_then(Value::as_bool))
+    }
+
+    /// Fails if the transaction of `version` is not there, from wherever a scan would read it.
+    pub async fn has_transaction(&self, version: Version) -> Result<(), SubjectError> {
+        let path = format!("/transactions?start={version}&limit=1");
+        self.ask(Question::get(&path), Answer::json::<Vec<serde::de::IgnoredAny>>).await.map(drop)
     }
 
     /// A module of `account`; [`SubjectError::Missing`] if there is none of that name.

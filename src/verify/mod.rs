@@ -35,11 +35,11 @@ pub use differences::{Compared, Difference};
 pub use progress::Progress;
 pub use stream::{DeadLetter, Letters};
 
-use crate::chain::Version;
+use crate::chain::{Source, Version};
 use crate::market::{Markets, Stream as MarketStream};
 use crate::observer::State;
 use crate::state::entities::{checkpoints, markets};
-use crate::state::{Snapshot, Store, StoreError, now};
+use crate::state::{Snapshot, Store, StoreError};
 use crate::subject::{Counter, Nodes};
 use differences::{Differences, Key};
 use fold::Folding;
@@ -51,8 +51,6 @@ use stream::Reading;
 /// How long to wait for a live worker that is a poll behind.
 const WAIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(200);
-/// What a worker that is alive has reported at least once in that time, in microseconds.
-const ALIVE: i64 = 15_000_000;
 /// Stretches that are read ahead of the one that is checked.
 const AHEAD: usize = 2;
 
@@ -157,7 +155,7 @@ async fn counters(
             let report = overview.reports.get(&*stream.observer);
             let is_live = report.is_some_and(|report| {
                 let is_over = [State::Stopped.name(), State::Ended.name()].contains(&&*report.state);
-                !is_over && now().micros() - report.updated_at.micros() < ALIVE
+                !is_over && overview.alive.contains(&report.worker)
             });
             counter.is_some_and(|counter| executed < counter.next.executed()) && is_live
         };
@@ -203,7 +201,10 @@ impl Scope {
         snapshot: &Snapshot,
     ) -> Certificate {
         let Checked { readings, mut differences, unexpected, skipped } = checked;
-        let mut notes = self.notes(skipped);
+        let (complete, mut notes) = (self.has_items(), self.notes(skipped));
+        if sample.is_some() && readings.iter().any(|reading| reading.stream.source == Source::ModuleEvent) {
+            notes.push("no sample was read of streams of module events, which no handle numbers".to_owned());
+        }
         let mut streams = vec![];
         for reading in &readings {
             let observer = &*reading.stream.observer;
@@ -246,6 +247,7 @@ impl Scope {
         let mut chains = self.checkpoints.values().filter_map(|row| row.chain_id);
         Certificate {
             verified: missing == 0 && differences.total() == 0,
+            complete,
             version: env!("CARGO_PKG_VERSION"),
             chain_id: chains.next().and_then(|chain| chain.try_into().ok()),
             snapshot_at: snapshot.taken_at,
