@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use event_worker::simulate::Config;
 use support::database::{Backend, TestDatabase};
@@ -82,4 +82,100 @@ async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
     assert_modules(&database, &node).await;
     let verified = setup.again().command("verify").to_end().await.expect(0);
     assert!(verified.stdout.contains("without a hole"), "{}", verified.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_right_key_it_is_refused_and_the_key_is_never_told() {
+    let config = Config { seed: 75, events: 50, stream_key: Some("right-key".to_owned()), ..Config::default() };
+    let node = TestNode::start(config).await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let setup = worker(&database, &node, "stream");
+    for setup in [setup.again(), setup.again().set("STREAM_KEY", "wrong-key").set("RUST_LOG", "trace")] {
+        let refused = setup.until_caught_up().await.expect(1);
+        assert!(
+            refused.stderr.contains("UNAUTHENTICATED") && refused.stderr.contains("check STREAM_KEY"),
+            "{refused:?}"
+        );
+        let all = [refused.stderr, refused.stdout, refused.error_log].concat();
+        assert!(!all.contains("wrong-key"), "{all}");
+    }
+    setup.set("STREAM_KEY", "right-key").until_caught_up().await.expect(0);
+    assert_eq!(database.executed().await, 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_chain_is_refused() {
+    let faults = "stream-chain:7".parse().unwrap();
+    let node = TestNode::start(Config { seed: 76, events: 50, faults, ..Config::default() }).await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let refused = worker(&database, &node, "stream").until_caught_up().await.expect(1);
+    assert!(refused.stderr.contains("chain 7") && refused.stderr.contains("correct STREAM_URL"), "{}", refused.stderr);
+    assert_eq!(database.executed().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_that_is_pruned_is_told() {
+    let node = TestNode::start(Config { seed: 77, events: 50, ..Config::default() }).await;
+    node.node.set_faults(format!("pruned:{}", node.node.history()[20].version).parse().unwrap());
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let refused = worker(&database, &node, "stream").until_caught_up().await.expect(1);
+    assert!(refused.stderr.contains("history is pruned") && refused.stderr.contains("SUBJECT="), "{}", refused.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hole_that_stays_is_named_and_never_crossed() {
+    // What is sent now and then begins behind a hole.
+    let faults = "stream-hole:0.995".parse().unwrap();
+    let node = TestNode::start(Config { seed: 78, events: 200, faults, ..Config::default() }).await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let setup = worker(&database, &node, "stream");
+    let waiting = setup.start();
+    until_told(&setup, "left out transactions").await;
+    assert!(database.executed().await < 200);
+    node.node.set_faults("".parse().unwrap());
+    database.until_executed(200, Duration::from_mins(1)).await;
+    waiting.kill().await;
+    setup.command("verify").to_end().await.expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_stalls_is_named_and_left() {
+    let faults = "stream-stall:1".parse().unwrap();
+    let node = TestNode::start(Config { seed: 79, events: 200, faults, ..Config::default() }).await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let setup = worker(&database, &node, "stream");
+    let waiting = setup.start();
+    until_told(&setup, "no word of transaction").await;
+    node.node.set_faults("".parse().unwrap());
+    database.until_executed(200, Duration::from_mins(1)).await;
+    waiting.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_end_the_stream_tells_before_it_is_time_to_ask() {
+    let node = TestNode::start(Config { seed: 80, events: 100, ..Config::default() }).await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let setup = worker(&database, &node, "stream").set("POLL_INTERVAL", "1h");
+    let mut waiting = setup.start();
+    // Each of the eight streams.
+    waiting.times("is caught up", 8).await;
+    database.until_executed(100, Duration::from_mins(1)).await;
+    node.node.emit(50);
+    let all = u64::try_from(node.node.history().len()).unwrap();
+    database.until_executed(all, Duration::from_secs(20)).await;
+    waiting.kill().await;
+}
+
+/// Waits until `status` names this cause.
+async fn until_told(setup: &Setup, cause: &str) {
+    let status = setup.again().command("status");
+    let until = Instant::now() + Duration::from_mins(1);
+    loop {
+        let told = status.to_end().await.stdout;
+        if told.contains(cause) {
+            return;
+        }
+        assert!(Instant::now() < until, "{cause:?} is not told: {told}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

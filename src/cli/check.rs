@@ -25,12 +25,14 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     args.worker.max_parked()?;
     let config = check::Config {
         nodes: args.node.nodes()?,
+        stream: args.worker.reading().stream()?,
         database: args.database.url_or_default()?,
         markets: args.worker.markets()?,
         listen: args.worker.api()?.listen,
         log_folder: logs.folder(),
     };
-    let _guard = log_to_stderr(logs, [args.database.secrets(), args.node.secrets()].concat())?;
+    let secrets = [args.database.secrets(), args.node.secrets(), args.worker.reading().secrets()].concat();
+    let _guard = log_to_stderr(logs, secrets)?;
     if let Some(warning) = args.database.warning() {
         tracing::warn!("{warning}");
     }

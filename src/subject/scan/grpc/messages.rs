@@ -2,6 +2,8 @@
 
 use prost::Message;
 
+use crate::chain::Address;
+
 /// Where the stream begins, and what is wanted of it. Without a number of transactions it never ends.
 #[derive(Clone, PartialEq, Message)]
 pub struct Request {
@@ -115,6 +117,16 @@ pub struct EventKey {
     pub creation_number: u64,
     #[prost(string, tag = "2")]
     pub account_address: String,
+}
+
+impl StructTag {
+    /// `0xa::module::Name`, which has no arguments.
+    pub fn of(kind: &str) -> Option<Self> {
+        let mut parts = kind.splitn(3, "::");
+        let (address, module, name) = (parts.next()?, parts.next()?, parts.next()?);
+        let address: Address = address.parse().ok()?;
+        Some(Self { address: Some(address.to_string()), module: Some(module.to_owned()), name: Some(name.to_owned()) })
+    }
 }
 
 impl Request {

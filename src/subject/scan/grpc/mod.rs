@@ -14,14 +14,19 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, TE};
 use reqwest::{Client, StatusCode, redirect};
+use tokio::time::timeout;
 
 use super::super::node::cause;
 use super::super::pace::Gate;
-use super::super::{NodeUrl, SubjectError};
+use super::super::{NodeUrl, Nodes, SubjectError};
+use super::piece::{Piece, Types};
+use crate::chain::Version;
 use call::{Call, Ended, Status};
-use messages::{Request, Response};
+use messages::{Request, Response, StructTag};
 pub(super) use passes::Passes;
 
+/// A stream that says nothing for so long, though there is something to say, is left.
+const PATIENCE: Duration = Duration::from_secs(10);
 const METHOD: &str = "/aptos.indexer.v1.RawData/GetTransactions";
 /// What one pass may have under way before it is asked for.
 const WINDOW: u32 = 1 << 20;
@@ -81,6 +86,18 @@ impl StreamService {
         Ok(Self { client, url: config.url, authorization, gate: Gate::default(), has_answered: AtomicBool::new(false) })
     }
 
+    /// Asks for `tip`, which the nodes know, to see whether the stream can be read.
+    pub async fn try_out(&self, tip: Version, nodes: &Nodes) -> Result<(), SubjectError> {
+        let asked = async {
+            // The framework's own event, which hardly any transaction is without.
+            let request = Request::of(tip.get(), StructTag::of("0x1::transaction_fee::FeeStatement"));
+            let mut call = self.open(&request).await?;
+            let response = self.next(&mut call).await?;
+            self.read(&response, tip, nodes, &Types::new([])).map(|_| ())
+        };
+        timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(self.silent(tip)))
+    }
+
     /// Begins a call.
     async fn open(&self, request: &Request) -> Result<Call, SubjectError> {
         let url = &self.url;
@@ -116,6 +133,34 @@ impl StreamService {
             }
             Err(ended) => Err(self.failure(ended).await),
         }
+    }
+
+    /// What is new in a response where `next` comes next.
+    fn read(
+        &self,
+        response: &Response,
+        next: Version,
+        nodes: &Nodes,
+        types: &Types,
+    ) -> Result<Option<Piece>, SubjectError> {
+        let url = &self.url;
+        if let Some(theirs) = response.chain_id
+            && let Some(ours) = nodes.chain_other_than(theirs)
+        {
+            return Err(SubjectError::Refused(format!(
+                "{url} is of chain {theirs}, {ours}; correct STREAM_URL, or NODE_URL"
+            )));
+        }
+        range::read(response, next, types).map_err(|error| SubjectError::Unreachable(format!("{url} {error}")))
+    }
+
+    /// It says nothing of a version that there is.
+    fn silent(&self, version: Version) -> SubjectError {
+        SubjectError::Unreachable(format!(
+            "{}: no word of transaction {version} for {} s, though the node knows it",
+            self.url,
+            PATIENCE.as_secs()
+        ))
     }
 
     /// What the end of a call means.

@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::super::super::{Nodes, SubjectError};
 use super::super::piece::{Piece, Types};
-use super::StreamService;
 use super::call::Call;
-use super::messages::{Request, Response, StructTag};
-use super::range;
-use crate::chain::{Address, Version};
+use super::messages::{Request, StructTag};
+use super::{PATIENCE, StreamService};
+use crate::chain::Version;
 
 /// So many calls at once: all streams share one while they are near one another.
 const MOST: usize = 4;
@@ -22,9 +20,6 @@ const NEAR: u64 = 10_000;
 /// What is kept for streams that are a little behind, by pieces and by bytes.
 const KEPT: usize = 512;
 const KEPT_BYTES: usize = 6 << 20;
-/// A stream that says nothing for so long, though there is something to say, is left.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// The ledger's transactions, from calls of a service.
 pub(in super::super) struct Passes {
     service: StreamService,
@@ -79,11 +74,7 @@ impl Passes {
                 Err(_) if pass.next() > before => {}
                 Err(_) => {
                     self.lock().passes.retain(|known| !Arc::ptr_eq(known, &pass));
-                    return Err(SubjectError::Unreachable(format!(
-                        "{}: no word of transaction {version} for {} s, though the node knows it",
-                        self.service.url,
-                        PATIENCE.as_secs()
-                    )));
+                    return Err(self.service.silent(version));
                 }
             }
         }
@@ -136,7 +127,11 @@ impl Passes {
                 Some(call) => call,
                 none => none.insert(self.service.open(&self.request(next)).await?),
             };
-            let read = self.service.next(call).await.and_then(|response| self.read(&response, next));
+            let read = self
+                .service
+                .next(call)
+                .await
+                .and_then(|response| self.service.read(&response, next, &self.nodes, &self.types));
             match read {
                 Ok(Some(piece)) => {
                     call.has_told = true;
@@ -159,19 +154,7 @@ impl Passes {
     }
 
     fn request(&self, version: Version) -> Request {
-        Request::of(version.get(), self.types.wanted().filter_map(struct_tag))
-    }
-
-    fn read(&self, response: &Response, next: Version) -> Result<Option<Piece>, SubjectError> {
-        let url = &self.service.url;
-        if let Some(theirs) = response.chain_id
-            && let Some(ours) = self.nodes.chain_other_than(theirs)
-        {
-            return Err(SubjectError::Refused(format!(
-                "{url} is of chain {theirs}, {ours}: correct STREAM_URL, or NODE_URL"
-            )));
-        }
-        range::read(response, next, &self.types).map_err(|error| SubjectError::Unreachable(format!("{url} {error}")))
+        Request::of(version.get(), self.types.wanted().filter_map(StructTag::of))
     }
 
     fn keep(&self, piece: Piece) {
@@ -198,12 +181,4 @@ impl Pass {
     fn next(&self) -> Version {
         Version::new(self.next.load(Ordering::Relaxed)).unwrap_or_else(Version::max)
     }
-}
-
-/// `0xa::module::Name`, which may have no arguments.
-fn struct_tag(kind: &str) -> Option<StructTag> {
-    let mut parts = kind.splitn(3, "::");
-    let (address, module, name) = (parts.next()?, parts.next()?, parts.next()?);
-    let address: Address = address.parse().ok()?;
-    Some(StructTag { address: Some(address.to_string()), module: Some(module.to_owned()), name: Some(name.to_owned()) })
 }
