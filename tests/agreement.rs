@@ -44,10 +44,12 @@ async fn subjects_agree_on_random_chains() {
             ..Config::default()
         };
         let node = TestNode::start(config).await;
-        let market = match module_events {
-            true => Market::parse("modules.toml", &modules(), None).unwrap(),
-            false => Market::built_in("imart", None).unwrap(),
+        let market = if module_events {
+            Market::parse("modules.toml", &modules(), None)
+        } else {
+            Market::built_in("imart", None)
         };
+        let market = market.unwrap();
         agree(&node, &Markets::new(vec![market]).unwrap(), module_events, &mut rng).await;
     }
 }

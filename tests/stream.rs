@@ -139,6 +139,19 @@ async fn a_hole_that_stays_is_named_and_never_crossed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_wants_fewer_calls_is_given_time() {
+    let faults = "stream-throttled:1".parse().unwrap();
+    let node = TestNode::start(Config { seed: 81, events: 200, faults, ..Config::default() }).await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let setup = worker(&database, &node, "stream");
+    let waiting = setup.start();
+    until_told(&setup, "RESOURCE_EXHAUSTED").await;
+    node.node.set_faults("".parse().unwrap());
+    database.until_executed(200, Duration::from_mins(1)).await;
+    waiting.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_stalls_is_named_and_left() {
     let faults = "stream-stall:1".parse().unwrap();
     let node = TestNode::start(Config { seed: 79, events: 200, faults, ..Config::default() }).await;

@@ -44,7 +44,7 @@ pub struct Args {
     ///
     /// With a probability each: 429, 429-retry-after, 500, 404-html, 502-html, 503-html, redirect, content-type, truncate, reset,
     /// hang, drip, oversized, stale (a node that is behind), shuffle, repeat, skip, foreign, duplicate-keys (of a page's events),
-    /// counter-low; of the transaction stream stream-drop, stream-reset, stream-repeat, stream-stall, stream-split, stream-hole.
+    /// counter-low; of the transaction stream stream-drop, stream-reset, stream-throttled, stream-repeat, stream-stall, stream-split, stream-hole.
     /// Otherwise: pruned, pruned-500, pruned-empty:VERSION, gap:SEQNO, chain:ID, stream-chain:ID, mistyped:SHARE.
     #[arg(long, value_name = "SPEC", default_value = "")]
     fault: String,

@@ -22,6 +22,7 @@
 //! | `counter-low` | probability | a resource says that its handles have emitted nothing |
 //! | `stream-drop` | probability | the stream ends within a response |
 //! | `stream-reset` | probability | the same, and its connection with it |
+//! | `stream-throttled` | probability | the service wants fewer calls, and ends this one |
 //! | `stream-repeat` | probability | the end of a response, or all of it, comes twice |
 //! | `stream-stall` | probability | the stream says nothing for a minute |
 //! | `stream-split` | probability | a response ends at any version |
@@ -93,6 +94,8 @@ pub enum StreamMishap {
     Drop,
     /// `stream-reset`
     Reset,
+    /// `stream-throttled`
+    Throttled,
     /// `stream-repeat`
     Repeat,
     /// `stream-stall`
@@ -137,9 +140,10 @@ const MISHAPS: [(&str, Mishap); 20] = [
     ("counter-low", Mishap::CounterLow),
 ];
 
-const STREAM_MISHAPS: [(&str, StreamMishap); 6] = [
+const STREAM_MISHAPS: [(&str, StreamMishap); 7] = [
     ("stream-drop", StreamMishap::Drop),
     ("stream-reset", StreamMishap::Reset),
+    ("stream-throttled", StreamMishap::Throttled),
     ("stream-repeat", StreamMishap::Repeat),
     ("stream-stall", StreamMishap::Stall),
     ("stream-split", StreamMishap::Split),

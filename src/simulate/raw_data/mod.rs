@@ -36,6 +36,7 @@ const TICK: Duration = Duration::from_millis(5);
 
 const INVALID_ARGUMENT: u8 = 3;
 const NOT_FOUND: u8 = 5;
+const RESOURCE_EXHAUSTED: u8 = 8;
 const UNAUTHENTICATED: u8 = 16;
 
 /// One call.
@@ -130,10 +131,14 @@ impl Call {
                     let _ = self.break_off().await;
                     return;
                 }
+                Some(StreamMishap::Throttled) => {
+                    let _ = self.sender.send_trailers(status(RESOURCE_EXHAUSTED, "Too many streams")).await;
+                    return;
+                }
                 Some(StreamMishap::Stall) => {
                     let _ = self.stop.run_until_cancelled(tokio::time::sleep(HANG)).await;
                 }
-                _ => {}
+                Some(StreamMishap::Repeat | StreamMishap::Split | StreamMishap::Hole) | None => {}
             }
             let first = self.next;
             let mut last = first.saturating_add(self.batch).min(behind).min(self.end) - 1;

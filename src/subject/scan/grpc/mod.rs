@@ -70,6 +70,10 @@ impl StreamService {
             .no_gzip()
             .http2_initial_stream_window_size(WINDOW)
             .http2_initial_connection_window_size(WINDOW_OF_ALL)
+            // A connection that has died without a word would else be taken for the next call, too.
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
+            .http2_keep_alive_while_idle(true)
             // A redirected request would take the key elsewhere.
             .redirect(redirect::Policy::none())
             .tcp_nodelay(true);
