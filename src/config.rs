@@ -20,8 +20,10 @@ use crate::telemetry::log;
 use crate::{api, subject};
 
 mod markets;
+mod reading;
 
 pub use markets::{Markets, market};
+pub use reading::{ReadFrom, Reading};
 
 /// The defaults, as `--help` shows them.
 mod default {
@@ -86,25 +88,13 @@ pub struct Parking {
     max_parked: String,
 }
 
-/// Where streams that have an event handle are read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadFrom {
-    /// Each handle from its endpoint.
-    Handles,
-    /// All of them from the ledger's transactions.
-    Transactions,
-}
-
 /// How the worker goes about it.
 #[derive(Debug, Clone, Args)]
 pub struct Worker {
     #[command(flatten)]
     markets: Markets,
-    /// Where streams that have an event handle are read from: `handles`, each from its own endpoint, which is quicker by far, or
-    /// `transactions`, for nodes that do not index events; these tell each event's place in its transaction, too. Module
-    /// events are always found in transactions. It may be changed between two runs
-    #[arg(long, env = "SUBJECT", value_name = "SUBJECT", help_heading = "Settings", default_value = default::SUBJECT)]
-    subject: String,
+    #[command(flatten)]
+    reading: Reading,
     /// Pause between polls of a caught-up observer (250ms, 2s, 1m)
     #[arg(long, env = "POLL_INTERVAL", value_name = "DURATION", help_heading = "Settings", default_value = default::POLL_INTERVAL)]
     poll_interval: String,
@@ -277,17 +267,10 @@ impl Worker {
         self.markets.markets()
     }
 
-    /// Where streams that have an event handle are read from.
-    pub fn read_from(&self) -> Result<ReadFrom> {
-        match set_or(&self.subject, default::SUBJECT).trim() {
-            "handles" => Ok(ReadFrom::Handles),
-            "transactions" => Ok(ReadFrom::Transactions),
-            _ => Err(SettingError {
-                setting: "SUBJECT",
-                value: self.subject.clone(),
-                remedy: "expected handles or transactions".to_owned(),
-            }),
-        }
+    /// What streams are read from.
+    #[must_use]
+    pub fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// The pause between polls.
@@ -380,11 +363,15 @@ where
 
 /// The address of a GraphQL indexer.
 pub fn indexer_url(text: &str) -> Result<NodeUrl> {
-    const EXPECTED: &str = "expected a GraphQL address, like https://api.testnet.aptoslabs.com/v1/graphql";
+    service_url("--indexer", text, "expected a GraphQL address, like https://api.testnet.aptoslabs.com/v1/graphql")
+}
+
+/// The address of something that is no node.
+fn service_url(setting: &'static str, text: &str, expected: &str) -> Result<NodeUrl> {
     text.parse().map_err(|error: String| {
         let reason = error.split("; expected").next().filter(|reason| !reason.starts_with("expected"));
-        let remedy = reason.map_or_else(|| EXPECTED.to_owned(), |reason| format!("{reason}; {EXPECTED}"));
-        SettingError { setting: "--indexer", value: without_password(text), remedy }
+        let remedy = reason.map_or_else(|| expected.to_owned(), |reason| format!("{reason}; {expected}"));
+        SettingError { setting, value: without_password(text), remedy }
     })
 }
 

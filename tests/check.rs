@@ -143,6 +143,23 @@ async fn nodes_are_checked_each_for_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stream_is_checked_where_it_is_read() {
+    let (database, node) = (TestDatabase::create(Backend::Sqlite).await, node().await);
+    let with_key = TestNode::start(Config { events: 10, stream_key: Some("right".into()), ..Config::default() }).await;
+    let setup = check(&database, &node.url).set("SUBJECT", "stream");
+    let at = |url: &str| setup.again().set("STREAM_URL", url);
+    let line = format!("ok stream {}", node.stream());
+    Checked::by(at(&node.stream()), 0).await.says(&line, &["the nodes' chain"]);
+    Checked::by(at("http://127.0.0.1:9"), 1).await.says("fail stream", &["STREAM_URL"]);
+    let refused = Checked::by(at(&with_key.stream()).set("STREAM_KEY", "wrong"), 1).await;
+    refused.says("fail stream", &["UNAUTHENTICATED", "check STREAM_KEY"]);
+    node.node.set_faults("stream-chain:7".parse().unwrap());
+    Checked::by(at(&node.stream()), 1).await.says("fail stream", &["chain 7", "chain 4", "correct STREAM_URL"]);
+    let missing = setup.to_end().await.expect(2);
+    missing.says(&["SUBJECT=stream", "set STREAM_URL"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_market_file_that_does_not_fit_the_contract_is_told_by_field() {
     const FILE: &str = include_str!("../markets/imart.toml");
     let (database, node) = (TestDatabase::create(Backend::Sqlite).await, node().await);

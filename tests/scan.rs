@@ -7,10 +7,11 @@ mod support;
 
 use std::time::Duration;
 
-use event_worker::simulate::{CONTRACT, Config};
+use event_worker::simulate::Config;
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
 use support::process::Setup;
+use support::scanned::{FIRST, assert_modules, assert_same, modules, with_market, worker};
 
 on_every_database!(
     handles_and_transactions_lead_to_the_same_rows,
@@ -19,50 +20,6 @@ on_every_database!(
     what_was_scanned_for_something_else_does_not_count,
     handles_that_were_looked_for_wrongly_are_found_once_that_is_corrected,
 );
-
-/// The first version of the simulated market.
-const FIRST: &str = "first_version = 6000000";
-
-/// What a market is, whichever way it has been read: everything but what only transactions tell, the place of an event in its
-/// transaction and the block's time.
-const ROWS: [&str; 5] = [
-    "SELECT CONCAT_WS('|', observer, seq_no, version, event_type, account_address, creation_number) FROM events ORDER BY observer, seq_no",
-    "SELECT CONCAT_WS('|', observer, seq_no, version, kind, order_id, offer_id, token_id, from_address, to_address, price, quantity, total, currency) FROM activities ORDER BY observer, seq_no",
-    "SELECT CONCAT_WS('|', order_id, status, token_id, seller, COALESCE(buyer, '-'), price, quantity, remaining_quantity, sale_price, listed_version, closed_version, last_observer, last_seq_no) FROM orders ORDER BY order_id",
-    "SELECT CONCAT_WS('|', offer_id, status, token_id, offerer, COALESCE(acceptor, '-'), price, quantity, remaining_quantity, opened_version, closed_version, last_observer, last_seq_no) FROM offers ORDER BY offer_id",
-    "SELECT CONCAT_WS('|', token_id, property_version, name, owner, owner_version) FROM tokens ORDER BY token_id, property_version",
-];
-
-async fn rows(database: &TestDatabase) -> Vec<Vec<String>> {
-    let mut all = vec![];
-    for sql in ROWS {
-        all.push(database.texts(sql).await);
-    }
-    all
-}
-
-async fn assert_same(found: &TestDatabase, expected: &TestDatabase) {
-    for (found, expected) in rows(found).await.iter().zip(rows(expected).await) {
-        let different = found.iter().zip(&expected).find(|(found, expected)| found != expected);
-        assert_eq!(different, None);
-        assert_eq!(found.len(), expected.len());
-    }
-}
-
-/// A worker of `imart`, which knows where its transactions begin.
-fn worker(database: &TestDatabase, node: &TestNode, subject: &str) -> Setup {
-    let setup = Setup::of(&database.url, &node.url);
-    with_market(
-        setup.set("SUBJECT", subject),
-        &format!("name = \"imart\"\nlike = \"imart\"\naddress = \"{CONTRACT}\"\n{FIRST}\n"),
-    )
-}
-
-fn with_market(setup: Setup, text: &str) -> Setup {
-    let file = setup.folder().join("market.toml");
-    std::fs::write(&file, text).unwrap();
-    setup.set("MARKETS", file.to_str().unwrap())
-}
 
 async fn handles_and_transactions_lead_to_the_same_rows(backend: Backend) {
     let (by_handles, database) = (TestDatabase::create(backend).await, TestDatabase::create(backend).await);
@@ -105,7 +62,7 @@ async fn what_was_scanned_for_something_else_does_not_count(backend: Backend) {
     let database = TestDatabase::create(backend).await;
     let config = Config { seed: 64, events: 200, spacing: 20, module_events: true, ..Config::default() };
     let node = TestNode::start(config).await;
-    let market = MARKET.replacen("listing_key", &format!("{FIRST}\nlisting_key"), 1);
+    let market = modules();
     let setup = |text: &str| with_market(Setup::of(&database.url, &node.url), text);
     // A typing mistake, and a beginning that is too late: nothing is found, which is right for them.
     setup(&market.replace("ListTokenEvent", "ListTokenEvnt")).until_caught_up().await.expect(0);
@@ -140,44 +97,11 @@ async fn handles_that_were_looked_for_wrongly_are_found_once_that_is_corrected(b
     assert_same(&database, &by_handles).await;
 }
 
-const MARKET: &str = r#"
-        name = "modules"
-        address = "0x73545daede11168cbe4f5503f19929c7eebb888cffef27983ed374515f7e82a1"
-        listing_key = ["id"]
-
-        [fields]
-        id = "offer_id"
-        token = "token_id"
-        seller = "seller"
-        buyer = "buyer"
-        price = "price?"
-        quantity = "token_amount"
-        time = "timestamp"
-
-        [[streams]]
-        name = "list"
-        kind = "place_listing"
-        event = "::fixed_price_market::ListTokenEvent"
-
-        [[streams]]
-        name = "delist"
-        kind = "cancel_listing"
-        event = "::fixed_price_market::DelistTokenEvent"
-
-        [[streams]]
-        name = "buy"
-        kind = "fill_listing"
-        event = "::fixed_price_market::BuyTokenEvent"
-    "#;
-
 async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
     let database = TestDatabase::create(backend).await;
     let config = Config { seed: 63, events: 600, spacing: 20, module_events: true, ..Config::default() };
     let node = TestNode::start(config).await;
-    let setup = with_market(
-        Setup::of(&database.url, &node.url),
-        &MARKET.replacen("listing_key", &format!("{FIRST}\nlisting_key"), 1),
-    );
+    let setup = with_market(Setup::of(&database.url, &node.url), &modules());
     for executed in [1, 100, 250] {
         let worker = setup.start();
         database.until_executed(executed, Duration::from_mins(1)).await;
@@ -185,19 +109,7 @@ async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
     }
     node.node.emit(100);
     setup.until_caught_up().await.expect(0);
-    for (observer, field) in
-        [("list", "list_token_events"), ("delist", "delist_token_events"), ("buy", "buy_token_events")]
-    {
-        let stored = database
-            .texts(&format!(
-                "SELECT CONCAT_WS('|', seq_no, version, event_index) FROM events WHERE observer = 'modules:{observer}' ORDER BY seq_no"
-            ))
-            .await;
-        let history = node.node.history().into_iter().filter(|event| event.stream == field);
-        let emitted: Vec<_> =
-            history.map(|event| format!("{}|{}|{}", event.seq_no, event.version, event.event_index)).collect();
-        assert_eq!(stored, emitted, "{observer}");
-    }
+    assert_modules(&database, &node).await;
     let verified = setup.again().command("verify").to_end().await.expect(0);
     assert!(verified.stdout.contains("without a hole"), "{}", verified.stdout);
     assert_eq!(

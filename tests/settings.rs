@@ -15,7 +15,7 @@ use support::process::Setup;
 const NO_NODE: &str = "http://127.0.0.1:9/v1";
 
 /// A setting, its value, and what the message must say besides the two.
-const REFUSED: [(&str, &str, &str); 27] = [
+const REFUSED: [(&str, &str, &str); 30] = [
     ("DATABASE_URL", "mssql://host/db", "unknown scheme"),
     ("DATABASE_URL", "market.db", "no scheme"),
     ("DATABASE_URL", "mysql://host", "no database name"),
@@ -28,7 +28,10 @@ const REFUSED: [(&str, &str, &str); 27] = [
     ("MARKETS", "imart@73545d", "expected an address"),
     ("MARKETS", "absent.toml", "cannot be read"),
     ("MARKETS", ",", "names no market"),
-    ("SUBJECT", "foo", "handles or transactions"),
+    ("SUBJECT", "foo", "handles, transactions or stream"),
+    ("SUBJECT", "stream", "set STREAM_URL, too"),
+    ("STREAM_URL", "grpc.mainnet.aptoslabs.com:443", "like https://grpc"),
+    ("STREAM_URL", "https://grpc.mainnet.aptoslabs.com?key=1", "like https://grpc"),
     ("POLL_INTERVAL", "5", "expected a duration like 250ms"),
     ("POLL_INTERVAL", "0s", "longer than nothing"),
     ("POLL_INTERVAL", "-1s", "expected a duration"),
@@ -67,6 +70,7 @@ async fn what_is_refused_is_shown_without_its_secrets() {
         ("DATABASE_URL", "mssql://me:hu@sh@host/db", "mssql://me:***@host/db"),
         ("NODE_URL", "ftp://me:hush@host/v1", "ftp://me:***@host/v1"),
         ("NODE_API_KEY", "hush,another", "***"),
+        ("STREAM_URL", "ftp://me:hush@host", "ftp://me:***@host"),
     ] {
         let ended = Setup::new().set(name, value).until_caught_up().await.expect(2);
         ended.says(&[&format!("{name}={shown}: ")]);

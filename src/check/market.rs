@@ -52,6 +52,10 @@ fn market(config: &Config, market: &Market) -> Vec<Line> {
 
 /// Whether the transactions are still there from which the streams of `market` that are looked for there go on.
 async fn transactions(nodes: &Nodes, config: &Config, market: &Market, stored: &Stored) -> Option<Line> {
+    // The service of the stream has a history of its own.
+    if config.stream.is_some() {
+        return None;
+    }
     let check = format!("transactions {}", market.name);
     let scanned = market.streams.iter().filter(|stream| config.scans(stream));
     let first = scanned.map(|stream| stored.scanned(&stream.observer).or(market.first_version)).min()?;

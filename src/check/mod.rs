@@ -6,6 +6,7 @@ mod database;
 mod machine;
 mod market;
 mod nodes;
+mod stream;
 
 pub use abi::fits;
 
@@ -18,12 +19,14 @@ use serde::Serialize;
 use crate::chain::Source;
 use crate::market::{Markets, Stream};
 use crate::state::{DatabaseUrl, StoreError};
-use crate::subject::{self, Nodes, SubjectError};
+use crate::subject::{self, Nodes, StreamConfig, SubjectError};
 
 /// What is to be checked.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub nodes: subject::Config,
+    /// `None`: no transaction stream is read.
+    pub stream: Option<StreamConfig>,
     pub database: DatabaseUrl,
     pub markets: Arc<Markets>,
     /// Whether handles are looked for in transactions, too, as module events are.
@@ -118,7 +121,12 @@ pub async fn run(config: &Config) -> Vec<Line> {
     let (mut lines, stored) = database::check(config).await;
     lines.splice(0..0, nodes::check(config, stored.chain_id).await);
     match Nodes::new(config.nodes.clone()) {
-        Ok(nodes) => lines.extend(market::check(&Arc::new(nodes), config, &stored).await),
+        Ok(nodes) => {
+            if let Some(stream) = &config.stream {
+                lines.extend(stream::check(stream, &nodes).await);
+            }
+            lines.extend(market::check(&Arc::new(nodes), config, &stored).await);
+        }
         Err(error) => lines.push(Line::fail("markets", error, "correct NODE_URL and NODE_API_KEY")),
     }
     lines.extend(machine::check(config).await);

@@ -24,17 +24,19 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     args.worker.poll_interval()?;
     args.worker.max_parked()?;
     args.worker.lease()?;
-    let (markets, read_from) = (args.worker.markets()?, args.worker.read_from()?);
+    let (markets, read_from) = (args.worker.markets()?, args.worker.reading().from()?);
     subjects::check(&markets, read_from)?;
     let config = check::Config {
         nodes: args.node.nodes()?,
+        stream: args.worker.reading().stream()?,
         database: args.database.url_or_default()?,
         markets,
         scans: read_from != ReadFrom::Handles,
         listen: args.worker.api()?.listen,
         log_folder: logs.folder(),
     };
-    let _guard = log_to_stderr(logs, [args.database.secrets(), args.node.secrets()].concat())?;
+    let secrets = [args.database.secrets(), args.node.secrets(), args.worker.reading().secrets()].concat();
+    let _guard = log_to_stderr(logs, secrets)?;
     if let Some(warning) = args.database.warning() {
         tracing::warn!("{warning}");
     }

@@ -14,7 +14,7 @@ use crate::config::{Database, Logs, Node, ReadFrom, Worker};
 use crate::market::Markets;
 use crate::observer::{self, Board, Cause, Stopped};
 use crate::state::{DatabaseUrl, Store, StoreError, Trouble};
-use crate::subject::Nodes;
+use crate::subject::{Nodes, StreamService};
 use crate::telemetry::metrics::Metric;
 
 #[derive(clap::Args)]
@@ -40,6 +40,7 @@ pub struct Prepared {
     nodes: Arc<Nodes>,
     pub markets: Arc<Markets>,
     read_from: ReadFrom,
+    service: Option<StreamService>,
     accept_mapping: bool,
     config: observer::Config,
     api: api::Config,
@@ -47,7 +48,7 @@ pub struct Prepared {
 
 pub async fn run(args: Args, logs: &Logs) -> Outcome {
     let prepared = prepare(&args, args.database.url_or_default()?)?;
-    let secrets = [args.database.secrets(), args.node.secrets()].concat();
+    let secrets = [args.database.secrets(), args.node.secrets(), args.worker.reading().secrets()].concat();
     let _guard = log_to_stdout(logs, secrets)?;
     if let Some(warning) = args.database.warning() {
         tracing::warn!("{warning}");
@@ -66,13 +67,14 @@ pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
         lease: Some(args.worker.lease()?),
         worker: worker_name(),
     };
-    let (markets, read_from) = (args.worker.markets()?, args.worker.read_from()?);
+    let (markets, read_from) = (args.worker.markets()?, args.worker.reading().from()?);
     subjects::check(&markets, read_from)?;
     Ok(Prepared {
         url,
         nodes: Arc::new(Nodes::new(args.node.nodes()?).map_err(Failure::Setting)?),
         markets,
         read_from,
+        service: args.worker.reading().stream()?.map(StreamService::new).transpose().map_err(Failure::Setting)?,
         accept_mapping: args.accept_mapping,
         config,
         api: args.worker.api()?,
@@ -81,7 +83,7 @@ pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
 
 /// Runs the worker until `cancel`, or until it is caught up if so asked.
 pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationToken) -> Outcome {
-    let Prepared { url, nodes, markets, read_from, accept_mapping, config, api } = prepared;
+    let Prepared { url, nodes, markets, read_from, service, accept_mapping, config, api } = prepared;
     let serving = CancellationToken::new();
     let _stop_serving = serving.clone().drop_guard();
     tokio::spawn(api::serve(api, told(&board, &nodes), serving));
@@ -133,7 +135,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         Some(Err(error)) => return Err(error.into()),
         None => return Ok(()),
     }
-    let subject = subjects::subjects(&nodes, &markets, &store, read_from);
+    let subject = subjects::subjects(&nodes, &markets, &store, read_from, service);
     let stopped = observer::run(config, store.clone(), Arc::clone(&markets), subject, board, cancel).await?;
     store.close().await?;
     match &stopped[..] {

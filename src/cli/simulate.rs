@@ -31,6 +31,9 @@ pub struct Args {
     /// The market's events are module events: in transactions alone, and of no handle
     #[arg(long)]
     module_events: bool,
+    /// Refuses the transaction stream without this key
+    #[arg(long, value_name = "KEY")]
+    stream_key: Option<String>,
     /// The same seed gives the same chain to the last byte
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -41,7 +44,8 @@ pub struct Args {
     ///
     /// With a probability each: 429, 429-retry-after, 500, 404-html, 502-html, 503-html, redirect, content-type, truncate, reset,
     /// hang, drip, oversized, stale (a node that is behind), shuffle, repeat, skip, foreign, duplicate-keys (of a page's events),
-    /// counter-low. Otherwise: pruned, pruned-500, pruned-empty:VERSION, gap:SEQNO, chain:ID, mistyped:SHARE.
+    /// counter-low; of the transaction stream stream-drop, stream-reset, stream-throttled, stream-repeat, stream-stall, stream-split, stream-hole.
+    /// Otherwise: pruned, pruned-500, pruned-empty:VERSION, gap:SEQNO, chain:ID, stream-chain:ID, mistyped:SHARE.
     #[arg(long, value_name = "SPEC", default_value = "")]
     fault: String,
 }
@@ -65,6 +69,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
         tokens: args.tokens,
         spacing: args.spacing,
         module_events: args.module_events,
+        stream_key: args.stream_key.filter(|key| !key.is_empty()),
         faults: args.fault.parse().map_err(|error| wrong("--fault", &args.fault, &format!("{error}")))?,
         ends_at: None,
     };
@@ -73,7 +78,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     let node = Node::new(config);
     let creator = if args.collections > 0 { format!(", a creator at {CREATOR}") } else { String::new() };
     println!(
-        "simulated node at http://{}/v1, {} events, ledger version {}{creator}",
+        "simulated node at http://{0}/v1, transaction stream at http://{0}, {1} events, ledger version {2}{creator}",
         listener.local_addr()?,
         args.events,
         node.ledger_version()

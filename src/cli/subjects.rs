@@ -7,7 +7,9 @@ use crate::chain::{Source, Version};
 use crate::config::ReadFrom;
 use crate::market::{Market, Markets, Stream};
 use crate::state::{Store, Trouble};
-use crate::subject::{AnySubject, EventHandles, Locate, Nodes, Numbers, ScannedStream, SubjectError, Transactions};
+use crate::subject::{
+    AnySubject, EventHandles, Locate, Nodes, Numbers, ScannedStream, StreamService, SubjectError, Transactions,
+};
 
 /// Refuses streams that cannot be read in that way.
 pub fn check(markets: &Markets, from: ReadFrom) -> Result<(), Failure> {
@@ -29,17 +31,21 @@ pub fn from_the_first(markets: &Markets, from: ReadFrom) -> impl Iterator<Item =
     markets.iter().filter(is_unbounded)
 }
 
-/// How each stream of `markets` is read. What is scanned goes on from where `store` has it.
+/// How each stream of `markets` is read: what is scanned, from `service` if there is one, and on from where `store` has it.
 pub fn subjects(
     nodes: &Arc<Nodes>,
     markets: &Arc<Markets>,
     store: &Store,
     from: ReadFrom,
+    service: Option<StreamService>,
 ) -> impl Fn(&Stream) -> AnySubject + use<> {
     let handles = EventHandles::new(Arc::clone(nodes));
     let scanned = markets.streams().filter(|stream| is_scanned(stream, from));
     let types: Vec<_> = scanned.flat_map(|stream| stream.events.iter().cloned()).collect();
-    let transactions = Arc::new(Transactions::new(Arc::clone(nodes), types));
+    let transactions = Arc::new(match service {
+        None => Transactions::of_nodes(Arc::clone(nodes), types),
+        Some(service) => Transactions::of_stream(service, Arc::clone(nodes), types),
+    });
     let (markets, store) = (Arc::clone(markets), store.clone());
     move |stream| {
         if !is_scanned(stream, from) {
@@ -56,7 +62,7 @@ pub fn subjects(
 }
 
 fn is_scanned(stream: &Stream, from: ReadFrom) -> bool {
-    stream.source == Source::ModuleEvent || from == ReadFrom::Transactions
+    stream.source == Source::ModuleEvent || from != ReadFrom::Handles
 }
 
 /// What decides which events are found, and so the numbers of those that we number.

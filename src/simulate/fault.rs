@@ -20,6 +20,14 @@
 //! | `foreign` | probability | the first event of a page is of another handle |
 //! | `duplicate-keys` | probability | the first event of a page has two versions |
 //! | `counter-low` | probability | a resource says that its handles have emitted nothing |
+//! | `stream-drop` | probability | the stream ends within a response |
+//! | `stream-reset` | probability | the same, and its connection with it |
+//! | `stream-throttled` | probability | the service wants fewer calls, and ends this one |
+//! | `stream-repeat` | probability | the end of a response, or all of it, comes twice |
+//! | `stream-stall` | probability | the stream says nothing for a minute |
+//! | `stream-split` | probability | a response ends at any version |
+//! | `stream-hole` | probability | a response is left out |
+//! | `stream-chain` | 1 to 255 | the stream says that it is of that chain |
 //! | `chain` | 1 to 255 | the node says that it is of that chain |
 //! | `pruned` | version | what is older is gone: 410 in the gateway's words |
 //! | `pruned-500` | version | the same, as older nodes say it: 500 |
@@ -79,6 +87,25 @@ pub enum Mishap {
     CounterLow,
 }
 
+/// What happens to one response of the transaction stream, by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamMishap {
+    /// `stream-drop`
+    Drop,
+    /// `stream-reset`
+    Reset,
+    /// `stream-throttled`
+    Throttled,
+    /// `stream-repeat`
+    Repeat,
+    /// `stream-stall`
+    Stall,
+    /// `stream-split`
+    Split,
+    /// `stream-hole`
+    Hole,
+}
+
 /// In which words a node says that history is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrunedForm {
@@ -113,6 +140,16 @@ const MISHAPS: [(&str, Mishap); 20] = [
     ("counter-low", Mishap::CounterLow),
 ];
 
+const STREAM_MISHAPS: [(&str, StreamMishap); 7] = [
+    ("stream-drop", StreamMishap::Drop),
+    ("stream-reset", StreamMishap::Reset),
+    ("stream-throttled", StreamMishap::Throttled),
+    ("stream-repeat", StreamMishap::Repeat),
+    ("stream-stall", StreamMishap::Stall),
+    ("stream-split", StreamMishap::Split),
+    ("stream-hole", StreamMishap::Hole),
+];
+
 const PRUNED_FORMS: [(&str, PrunedForm); 3] =
     [("pruned", PrunedForm::Gone), ("pruned-500", PrunedForm::Internal), ("pruned-empty", PrunedForm::Empty)];
 
@@ -120,6 +157,8 @@ const PRUNED_FORMS: [(&str, PrunedForm); 3] =
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faults {
     chances: [f64; MISHAPS.len()],
+    stream_chances: [f64; STREAM_MISHAPS.len()],
+    stream_chain: Option<NonZeroU8>,
     pruned: Option<(PrunedForm, u64)>,
     gap: Option<u64>,
     chain: Option<NonZeroU8>,
@@ -140,12 +179,17 @@ pub enum BadFaults {
 impl Faults {
     /// What happens to the next answer.
     pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Option<Mishap> {
-        let chances = MISHAPS.iter().zip(self.chances).filter(|(_, chance)| *chance > 0.0);
-        chances.fold(None, |drawn, ((_, mishap), chance)| {
-            // Always rolled, so that one fault's luck does not depend on another's.
-            let hit = rng.random_bool(chance);
-            drawn.or(hit.then_some(*mishap))
-        })
+        drawn(&MISHAPS, &self.chances, rng)
+    }
+
+    /// What happens to the next response of the stream.
+    pub(super) fn draw_for_stream(&self, rng: &mut ChaCha8Rng) -> Option<StreamMishap> {
+        drawn(&STREAM_MISHAPS, &self.stream_chances, rng)
+    }
+
+    /// The chain that the stream says it is of, if not the node's.
+    pub(super) fn stream_chain(&self) -> Option<u8> {
+        self.stream_chain.map(NonZeroU8::get)
     }
 
     /// The oldest version there still is, and how its loss is told.
@@ -174,15 +218,20 @@ impl Faults {
             let share: Option<f64> = value.parse().ok().filter(|share| (0.0..=1.0).contains(share));
             share.ok_or_else(|| bad("a number from 0 to 1"))
         };
+        let chain = || value.parse().map_err(|_| bad("a chain's number, from 1 to 255"));
         let whole = || value.parse::<u64>().map_err(|_| bad("a whole number"));
         if let Some(at) = MISHAPS.iter().position(|(known, _)| *known == name) {
             self.chances[at] = share()?;
+        } else if let Some(at) = STREAM_MISHAPS.iter().position(|(known, _)| *known == name) {
+            self.stream_chances[at] = share()?;
         } else if let Some((_, form)) = PRUNED_FORMS.iter().find(|(known, _)| *known == name) {
             self.pruned = Some((*form, whole()?));
         } else if name == "gap" {
             self.gap = Some(whole()?);
         } else if name == "chain" {
-            self.chain = Some(value.parse().map_err(|_| bad("a chain's number, from 1 to 255"))?);
+            self.chain = Some(chain()?);
+        } else if name == "stream-chain" {
+            self.stream_chain = Some(chain()?);
         } else if name == "mistyped" {
             self.mistyped = share()?;
         } else {
@@ -207,14 +256,17 @@ impl FromStr for Faults {
 
 impl Display for Faults {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let chances = MISHAPS.iter().zip(self.chances).filter(|(_, chance)| *chance > 0.0);
-        let mut words: Vec<String> = chances.map(|((name, _), chance)| format!("{name}:{chance}")).collect();
+        let chances = MISHAPS.iter().map(|(name, _)| name).zip(self.chances);
+        let of_stream = STREAM_MISHAPS.iter().map(|(name, _)| name).zip(self.stream_chances);
+        let chances = chances.chain(of_stream).filter(|(_, chance)| *chance > 0.0);
+        let mut words: Vec<String> = chances.map(|(name, chance)| format!("{name}:{chance}")).collect();
         if let Some((form, version)) = self.pruned {
             let name = PRUNED_FORMS.iter().find(|(_, known)| *known == form).map_or("pruned", |(name, _)| name);
             words.push(format!("{name}:{version}"));
         }
         words.extend(self.gap.map(|seq_no| format!("gap:{seq_no}")));
         words.extend(self.chain.map(|chain| format!("chain:{chain}")));
+        words.extend(self.stream_chain.map(|chain| format!("stream-chain:{chain}")));
         if self.mistyped > 0.0 {
             words.push(format!("mistyped:{}", self.mistyped));
         }
@@ -222,7 +274,17 @@ impl Display for Faults {
     }
 }
 
+/// Always rolled, so that one fault's luck does not depend on another's.
+fn drawn<M: Copy>(mishaps: &[(&str, M)], chances: &[f64], rng: &mut ChaCha8Rng) -> Option<M> {
+    let chances = mishaps.iter().zip(chances).filter(|(_, chance)| **chance > 0.0);
+    chances.fold(None, |drawn, ((_, mishap), chance)| {
+        let hit = rng.random_bool(*chance);
+        drawn.or(hit.then_some(*mishap))
+    })
+}
+
 fn names() -> String {
-    let all = MISHAPS.iter().map(|(name, _)| *name).chain(PRUNED_FORMS.iter().map(|(name, _)| *name));
-    all.chain(["gap", "chain", "mistyped"]).collect::<Vec<_>>().join(", ")
+    let chances = MISHAPS.iter().map(|(name, _)| *name).chain(STREAM_MISHAPS.iter().map(|(name, _)| *name));
+    let all = chances.chain(PRUNED_FORMS.iter().map(|(name, _)| *name));
+    all.chain(["gap", "chain", "stream-chain", "mistyped"]).collect::<Vec<_>>().join(", ")
 }

@@ -8,6 +8,7 @@ use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, Response, StatusCode, Uri};
 use rand::RngExt;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, CHAIN_ID, Head, Page, Refusal};
 use super::fault::{Faults, Mishap};
@@ -16,12 +17,12 @@ use super::ledger::Ledger;
 use super::query::{self, Query};
 use super::spoil::spoil;
 use super::wire::Scissors;
-use super::{Config, Node, chain, lock, read};
+use super::{Config, Node, chain, lock, raw_data, read};
 
 /// Longer bodies are refused.
 const MOST_BYTES: usize = 8 << 20;
 /// Longer than anybody waits.
-const HANG: Duration = Duration::from_mins(1);
+pub const HANG: Duration = Duration::from_mins(1);
 
 /// The ledger as one answer shows it: up to a version, from another one on.
 pub struct View<'a> {
@@ -40,7 +41,7 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(node: &'a Node, ledger: &'a Ledger, faults: &'a Faults, behind: u64) -> Self {
+    pub fn new(node: &'a Node, ledger: &'a Ledger, faults: &'a Faults, behind: u64) -> Self {
         let version = ledger.head().saturating_sub(behind);
         let oldest = faults.pruned().map_or(0, |(_, oldest)| oldest);
         let chain_id = faults.chain().unwrap_or(CHAIN_ID);
@@ -107,7 +108,7 @@ impl<'a> View<'a> {
 
 /// Answers every request.
 pub async fn handle(
-    State(node): State<Arc<Node>>,
+    State((node, stop)): State<(Arc<Node>, CancellationToken)>,
     ConnectInfo(scissors): ConnectInfo<Scissors>,
     request: Request,
 ) -> Response<Body> {
@@ -117,6 +118,9 @@ pub async fn handle(
     }
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MOST_BYTES).await else { return answer::too_large() };
+    if parts.uri.path() == raw_data::PATH {
+        return raw_data::handle(node, stop, scissors, &parts.headers, &body);
+    }
     let (mishap, luck) = if parts.uri.path() == "/v1/-/healthy" { (None, 0) } else { node.draw() };
     match mishap {
         Some(Mishap::TooMany) => return answer::too_many(false),

@@ -1,4 +1,5 @@
-//! A simulated Aptos node: the REST API of a real one, traps included, over an NFT market that it makes up.
+//! A simulated Aptos node: the REST API of a real one, traps included, and the transaction stream (`raw_data`), over an NFT
+//! market that it makes up.
 //!
 //! The same seed gives the same chain to the last byte. `world` decides what happens, `event` words it, `ledger` keeps it,
 //! `http` and the modules below it answer as a node does, `fault` decides when one does not, and `spoil` is how. Nothing here knows the
@@ -28,6 +29,7 @@ mod market;
 mod mistype;
 mod pages;
 mod query;
+mod raw_data;
 mod spoil;
 mod state;
 mod stream;
@@ -89,6 +91,8 @@ pub struct Config {
     pub spacing: u64,
     /// Whether the market's events are module events: in transactions alone, and of no handle.
     pub module_events: bool,
+    /// The key without which the transaction stream is refused.
+    pub stream_key: Option<String>,
     /// What goes wrong.
     pub faults: Faults,
     /// When the last event before the start happened, in microseconds since 1970; otherwise the first one happens at the
@@ -107,6 +111,7 @@ impl Default for Config {
             tokens: 240,
             spacing: 5_000,
             module_events: false,
+            stream_key: None,
             faults: Faults::default(),
             ends_at: None,
         }
@@ -139,6 +144,7 @@ pub struct Node {
     ledger: RwLock<Ledger>,
     faults: RwLock<Faults>,
     luck: Mutex<ChaCha8Rng>,
+    stream_luck: Mutex<ChaCha8Rng>,
     requests: AtomicU64,
 }
 
@@ -146,15 +152,19 @@ impl Node {
     /// Builds the history: exactly `config.events` events.
     #[must_use]
     pub fn new(config: Config) -> Arc<Self> {
-        let mut luck = ChaCha8Rng::seed_from_u64(config.seed);
-        luck.set_stream(1);
+        let luck = |stream| {
+            let mut luck = ChaCha8Rng::seed_from_u64(config.seed);
+            luck.set_stream(stream);
+            Mutex::new(luck)
+        };
         let node = Self {
             clock: Clock::new(config.seed, config.events, config.rate, config.ends_at),
             gallery: Gallery::new(config.seed, config.collections, config.tokens),
             world: Mutex::new(World::new(config.seed)),
             ledger: RwLock::new(Ledger::new(config.seed, config.spacing)),
             faults: RwLock::new(config.faults.clone()),
-            luck: Mutex::new(luck),
+            luck: luck(1),
+            stream_luck: luck(2),
             requests: AtomicU64::new(0),
             config,
         };
@@ -167,7 +177,7 @@ impl Node {
         let serving = stop.child_token();
         tokio::spawn(Arc::clone(&self).live(serving.clone()));
         let _until_served = serving.drop_guard();
-        let routes = Router::new().fallback(http::handle).with_state(self);
+        let routes = Router::new().fallback(http::handle).with_state((self, stop.clone()));
         let service = routes.into_make_service_with_connect_info::<wire::Scissors>();
         axum::serve(wire::Wire(listener), service).with_graceful_shutdown(stop.cancelled_owned()).await
     }

@@ -35,6 +35,12 @@ pub struct Sent {
     pub changes: Vec<Value>,
 }
 
+impl Sent {
+    const fn gas(&self) -> usize {
+        400 + 300 * self.events.len() + (self.events.len() > 2) as usize
+    }
+}
+
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -95,17 +101,28 @@ impl View<'_> {
             "timestamp": self.ledger.timestamp(version).to_string(),
             "type": "state_checkpoint_transaction",
         });
-        let of_market = self.ledger.transaction(version).map(|executed| self.of_market(executed));
-        if let Some(sent) = of_market.or_else(|| self.gallery.transaction(version)) {
+        if let Some(sent) = self.sent(version) {
             self.describe(sent, &mut transaction);
         }
         transaction
     }
 
+    /// The events of the transaction of a version, if somebody signed it.
+    pub fn events(&self, version: u64) -> Option<Vec<Value>> {
+        let sent = self.sent(version)?;
+        let gas = sent.gas();
+        Some([sent.events, vec![fee(gas)]].concat())
+    }
+
+    fn sent(&self, version: u64) -> Option<Sent> {
+        let of_market = self.ledger.transaction(version).map(|executed| self.of_market(executed));
+        of_market.or_else(|| self.gallery.transaction(version))
+    }
+
     /// Makes a transaction that of somebody.
     fn describe(&self, sent: Sent, transaction: &mut Value) {
+        let gas = sent.gas();
         let Sent { version, sender, sequence_number, function, verdict, mut events, changes } = sent;
-        let gas = 400 + 300 * events.len() + usize::from(events.len() > 2);
         let signature = dice::hash(self.seed, TRANSACTION_HASH, version + 1);
         transaction["type"] = "user_transaction".into();
         transaction["gas_used"] = gas.to_string().into();

@@ -28,7 +28,7 @@ pub use indexer::{IndexedCollection, IndexedToken, Indexer};
 pub use inspect::{Module, MoveField};
 pub use nodes::{Config, Nodes};
 pub use page::Page;
-pub use scan::{Belongs, Locate, Located, Numbers, Place, ScannedStream, Transactions};
+pub use scan::{Belongs, Locate, Located, Numbers, Place, ScannedStream, StreamConfig, StreamService, Transactions};
 pub use url::NodeUrl;
 
 use crate::chain::{ChainId, SeqNo, Timestamp, Version};

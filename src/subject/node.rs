@@ -133,7 +133,7 @@ impl Node {
 }
 
 /// An HTTP error without its URL, which may hold a password, down to what really happened.
-fn cause(error: &reqwest::Error) -> String {
+pub(super) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }

@@ -56,6 +56,8 @@ impl Nodes {
             .timeout(Duration::from_secs(30))
             // A redirected request would take the key elsewhere.
             .redirect(redirect::Policy::none())
+            // Many answers at once over one connection would wait for one another.
+            .http1_only()
             .tcp_nodelay(true);
         if config.nodes.iter().all(|(url, _)| url.is_local()) {
             // A proxy of the environment cannot reach this machine's own addresses.
@@ -262,6 +264,13 @@ impl Nodes {
     fn said(&self, url: &NodeUrl, failed: &Failed) -> String {
         let remedy = if failed.remedy.is_empty() { "" } else { self.remedy.unwrap_or(failed.remedy) };
         format!("{url} {}{remedy}", failed.said)
+    }
+
+    /// Says of which chain the nodes are, if it is another than that of whoever else is asked.
+    pub(super) fn chain_other_than(&self, theirs: u64) -> Option<String> {
+        let ours = self.chain.get().filter(|ours| u64::from(ours.id) != theirs)?;
+        let is_local = ours.or_local && theirs == u64::from(LOCAL_CHAIN);
+        (!is_local).then(|| format!("{} of chain {}", ours.whose, ours.id))
     }
 
     /// The chain of an answer that is of another one than ours. If ours is not known yet, an answer that `decides` tells it.

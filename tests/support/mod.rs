@@ -11,6 +11,7 @@ pub mod node;
 pub mod plain_fold;
 pub mod process;
 pub mod proxy;
+pub mod scanned;
 pub mod tables;
 
 /// One test per database of each scenario, an `async fn(Backend)`.

@@ -28,6 +28,11 @@ impl TestNode {
         Self { node, url, _serving: stop.drop_guard() }
     }
 
+    /// What `STREAM_URL` has to be.
+    pub fn stream(&self) -> String {
+        self.url.trim_end_matches("/v1").to_owned()
+    }
+
     /// Whoever created a collection that the market's events tell of.
     pub fn creators(&self) -> Vec<String> {
         let created = self.node.history().into_iter().filter(|event| event.stream == "collection_created_events");

@@ -17,6 +17,8 @@ fn faults_are_read_and_written_alike() {
     }
     let text = "404-html:0.1,502-html:0.1,redirect:0.1,content-type:0.1,hang:0.1,drip:0.1,oversized:0.1,shuffle:0.1,repeat:0.1,skip:0.1,foreign:0.1,duplicate-keys:0.1,counter-low:0.1,chain:7";
     assert_eq!(text.parse::<Faults>().unwrap().to_string(), text);
+    let text = "stream-drop:0.1,stream-reset:0.1,stream-throttled:0.1,stream-repeat:0.1,stream-stall:0.1,stream-split:0.1,stream-hole:0.1,stream-chain:7";
+    assert_eq!(text.parse::<Faults>().unwrap().to_string(), text);
     let text = " gap : 5, mistyped:0.01 ,pruned:7,pruned-500:9";
     assert_eq!(text.parse::<Faults>().unwrap().to_string(), "pruned-500:9,gap:5,mistyped:0.01");
 }

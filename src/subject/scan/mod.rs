@@ -1,6 +1,9 @@
 //! Streams that no endpoint serves by themselves, found in the ledger's transactions: module events, and handles that no
-//! node indexes. All streams of a worker share what is read ([`Transactions`]); each counts its own events ([`ScannedStream`]).
+//! node indexes. All streams of a worker share what is read ([`Transactions`]: a node's `pages`, or a stream over `grpc`); each
+//! counts its own events ([`ScannedStream`]).
 
+mod grpc;
+mod pages;
 mod piece;
 mod stream;
 mod transactions;
@@ -8,6 +11,7 @@ mod transactions;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use grpc::{StreamConfig, StreamService};
 pub use stream::{Numbers, ScannedStream};
 pub use transactions::Transactions;
 

@@ -1,4 +1,4 @@
-//! A piece of the ledger: the events of some types in up to 100 transactions.
+//! A piece of the ledger: the events of some types in a stretch of transactions.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -33,8 +33,13 @@ impl Types {
         Self { wanted: wanted.into_iter().collect(), met: Mutex::default() }
     }
 
+    /// Those of interest.
+    pub fn wanted(&self) -> impl Iterator<Item = &str> {
+        self.wanted.iter().map(AsRef::as_ref)
+    }
+
     /// The type in its standard form, if it is of interest.
-    fn of(&self, spelt: &str) -> Option<Arc<str>> {
+    pub fn of(&self, spelt: &str) -> Option<Arc<str>> {
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = met.get(spelt) {
             return known.clone();
@@ -102,6 +107,12 @@ impl Piece {
             piece.end = piece.end.next();
         }
         Ok(piece)
+    }
+
+    /// About as many as it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let events = self.events.iter().map(|event| size_of::<RawEvent>() + event.data.len());
+        size_of::<Self>() + events.sum::<usize>()
     }
 
     /// Adds what comes behind.

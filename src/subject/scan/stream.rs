@@ -49,6 +49,8 @@ struct Scan {
     /// Found, and not yet known to have been taken.
     found: VecDeque<RawEvent>,
     ledger: Ledger,
+    /// Up to there, whoever waited was told at once.
+    told: Version,
 }
 
 impl ScannedStream {
@@ -68,7 +70,26 @@ impl ScannedStream {
     async fn begin(&self) -> Result<Scan, SubjectError> {
         let place = (self.locate)().await?;
         let (version, end) = (place.resume(self.first), place.next);
-        Ok(Scan { place, end, version, from: place.next, found: VecDeque::new(), ledger: Ledger::default() })
+        let (found, ledger) = (VecDeque::new(), Ledger::default());
+        Ok(Scan { place, end, version, from: place.next, found, ledger, told: version })
+    }
+
+    /// Waits until there is an event of ours that nobody has been told of.
+    async fn told(&self) -> Result<(), SubjectError> {
+        let begun = self.scan.lock().await.as_ref().map(|scan| scan.version.max(scan.told));
+        // Where it is not known yet where we stand, it is time to look.
+        let Some(mut version) = begun else { return Ok(()) };
+        loop {
+            let piece = self.transactions.coming(version).await?;
+            let mut events = piece.events.iter().filter(|event| event.version >= version);
+            if let Some(event) = events.find(|event| (self.belongs)(event)) {
+                if let Some(scan) = &mut *self.scan.lock().await {
+                    scan.told = event.version.next();
+                }
+                return Ok(());
+            }
+            version = piece.end;
+        }
     }
 
     /// Looks on until `enough` events wait, the ledger's end as seen since `came` is reached, or time is up. Whether it
@@ -95,12 +116,14 @@ impl ScannedStream {
                 return Ok(false);
             }
             let piece = self.transactions.piece(scan.version, known).await?;
+            // What is beyond the end comes when it is asked for again.
+            let end = piece.end.min(known.next());
             for event in &piece.events {
-                if event.version >= scan.version && (self.belongs)(event) {
+                if (scan.version..end).contains(&event.version) && (self.belongs)(event) {
                     scan.push(event, self.numbers);
                 }
             }
-            scan.version = piece.end.max(scan.version);
+            scan.version = end.max(scan.version);
         }
     }
 }
@@ -176,5 +199,16 @@ impl Subject for ScannedStream {
         });
         *guard = Some(scan);
         counter
+    }
+
+    async fn next_counter(&self, interval: Duration) -> Result<Counter, SubjectError> {
+        let told = async {
+            if self.told().await.is_err() {
+                // Whoever looks will meet it.
+                std::future::pending::<()>().await;
+            }
+        };
+        let _ = tokio::time::timeout(interval, told).await;
+        self.counter().await
     }
 }

@@ -1,56 +1,44 @@
 //! The ledger's transactions, read once for all streams that look for events in them.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::super::answer::Answer;
-use super::super::node::Question;
-use super::super::page::PageLimit;
 use super::super::{Ledger, Nodes, SubjectError};
+use super::grpc::{Passes, StreamService};
+use super::pages::Pages;
 use super::piece::{Piece, Types};
 use crate::chain::Version;
 
-/// Transactions in a piece: as many as a node gives at once.
-const LENGTH: u64 = 100;
-/// Pieces that are read before anybody asks for them.
-const AHEAD: u64 = 8;
-/// Pieces that are kept for streams that are a little behind.
-const KEPT: usize = 64;
-
-/// The transactions of a ledger, in pieces that begin at multiples of 100. Whoever asks for a piece first reads it, for
-/// all others, and sets off the next ones.
+/// The transactions of a ledger, from wherever they are read. Where the ledger ends, its nodes say.
 pub struct Transactions {
     nodes: Arc<Nodes>,
-    types: Types,
-    limit: PageLimit,
-    pieces: Mutex<Pieces>,
+    way: Way,
     /// The newest ledger seen, and when.
     tip: tokio::sync::Mutex<Option<(Ledger, Instant)>>,
 }
 
-/// The pieces that are kept, each with when it was last asked for.
-#[derive(Default)]
-struct Pieces {
-    slots: HashMap<u64, (Arc<Slot>, u64)>,
-    asked: u64,
+/// How they are read.
+enum Way {
+    /// Page by page, from the nodes.
+    Pages(Arc<Pages>),
+    /// From the stream of a service.
+    Stream(Box<Passes>),
 }
-
-/// Held by whoever reads the piece.
-type Slot = tokio::sync::Mutex<Option<Arc<Piece>>>;
 
 impl Transactions {
     /// Those of these nodes; of their events, those of `types` (in their standard form, without type arguments).
     #[must_use]
-    pub fn new(nodes: Arc<Nodes>, types: impl IntoIterator<Item = Arc<str>>) -> Self {
-        Self {
-            nodes,
-            types: Types::new(types),
-            limit: PageLimit::default(),
-            pieces: Mutex::default(),
-            tip: tokio::sync::Mutex::default(),
-        }
+    pub fn of_nodes(nodes: Arc<Nodes>, types: impl IntoIterator<Item = Arc<str>>) -> Self {
+        let pages = Pages::new(Arc::clone(&nodes), Types::new(types));
+        Self { nodes, way: Way::Pages(Arc::new(pages)), tip: tokio::sync::Mutex::default() }
+    }
+
+    /// The same from a transaction stream of the nodes' chain.
+    #[must_use]
+    pub fn of_stream(service: StreamService, nodes: Arc<Nodes>, types: impl IntoIterator<Item = Arc<str>>) -> Self {
+        let passes = Passes::new(service, Arc::clone(&nodes), Types::new(types));
+        Self { nodes, way: Way::Stream(Box::new(passes)), tip: tokio::sync::Mutex::default() }
     }
 
     /// Where the ledger stands, as seen not before `since`; `None`: as it was seen last.
@@ -67,82 +55,20 @@ impl Transactions {
         Ok(ledger)
     }
 
-    /// The piece that holds `version`, as far as the ledger goes by `tip`, which must be at or behind `version`.
-    pub(super) async fn piece(self: &Arc<Self>, version: Version, tip: Version) -> Result<Arc<Piece>, SubjectError> {
-        let number = version.get() / LENGTH;
-        let last = tip.get() / LENGTH;
-        for next in (number + 1..=last).take(AHEAD.try_into().unwrap_or(usize::MAX)) {
-            let (slot, is_new) = self.slot(next);
-            if is_new {
-                let transactions = Arc::clone(self);
-                // Whoever comes for it reads it again if that fails.
-                tokio::spawn(async move { transactions.fill(&slot, next, tip).await });
-            }
-        }
-        let (slot, _) = self.slot(number);
-        self.fill(&slot, number, tip).await
-    }
-
-    fn slot(&self, number: u64) -> (Arc<Slot>, bool) {
-        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
-        pieces.asked += 1;
-        let now = pieces.asked;
-        if let Some((slot, asked)) = pieces.slots.get_mut(&number) {
-            *asked = now;
-            return (Arc::clone(slot), false);
-        }
-        let slot = Arc::<Slot>::default();
-        pieces.slots.insert(number, (Arc::clone(&slot), now));
-        if pieces.slots.len() > KEPT {
-            let oldest = pieces.slots.iter().min_by_key(|(_, (_, asked))| *asked).map(|(number, _)| *number);
-            oldest.and_then(|oldest| pieces.slots.remove(&oldest));
-        }
-        (slot, true)
-    }
-
-    /// Reads what is missing of a piece.
-    async fn fill(&self, slot: &Slot, number: u64, tip: Version) -> Result<Arc<Piece>, SubjectError> {
-        let mut known = slot.lock().await;
-        let first = Version::new(number * LENGTH).unwrap_or_else(Version::max);
-        let behind = (number + 1) * LENGTH;
-        let mut piece = match &*known {
-            Some(piece) if piece.end.get() >= behind.min(tip.next().get()) => return Ok(Arc::clone(piece)),
-            Some(piece) => (**piece).clone(),
-            None => Piece { first, end: first, events: vec![] },
-        };
-        while piece.end.get() < behind && piece.end <= tip {
-            let more = self.read(piece.end, behind - piece.end.get()).await?;
-            if more.end == piece.end {
-                let message = format!("{}: the node does not show transaction {} yet", self.nodes.names(), piece.end);
-                return Err(SubjectError::Unreachable(message));
-            }
-            piece.append(more);
-        }
-        let piece = Arc::new(piece);
-        *known = Some(Arc::clone(&piece));
-        Ok(piece)
-    }
-
-    async fn read(&self, start: Version, most: u64) -> Result<Piece, SubjectError> {
-        loop {
-            let limit = self.limit.get();
-            let path = format!("/transactions?start={start}&limit={}", most.min(limit.into()));
-            match self.nodes.ask(Question::get(&path), |answer: &Answer| self.read_answer(answer, start)).await {
-                Ok((piece, _)) => {
-                    self.limit.fits(limit);
-                    return Ok(piece);
-                }
-                Err(SubjectError::TooLong(_)) if self.limit.is_too_long(limit) => {}
-                // A ledger that is behind has no such transaction yet.
-                Err(SubjectError::Refused(message)) if message.contains("higher than the current ledger version") => {
-                    return Err(SubjectError::Unreachable(message));
-                }
-                Err(error) => return Err(error),
-            }
+    /// A piece that holds `version`, as far as the ledger goes by `tip`, which must be at or behind `version`. It may go on
+    /// beyond.
+    pub(super) async fn piece(&self, version: Version, tip: Version) -> Result<Arc<Piece>, SubjectError> {
+        match &self.way {
+            Way::Pages(pages) => pages.piece(version, tip).await,
+            Way::Stream(passes) => passes.piece(version).await,
         }
     }
 
-    fn read_answer(&self, answer: &Answer, start: Version) -> Result<Piece, String> {
-        Piece::read(&answer.body, start, &self.types)
+    /// The piece that will hold `version`, as soon as there is one. Never where nobody tells before being asked.
+    pub(super) async fn coming(&self, version: Version) -> Result<Arc<Piece>, SubjectError> {
+        match &self.way {
+            Way::Pages(_) => std::future::pending().await,
+            Way::Stream(passes) => passes.coming(version).await,
+        }
     }
 }

@@ -1,0 +1,146 @@
+//! The messages of `aptos.indexer.v1.RawData/GetTransactions`, as far as events need them. What else is sent is skipped.
+
+use prost::Message;
+
+use crate::chain::Address;
+
+/// Where the stream begins, and what is wanted of it. Without a number of transactions it never ends.
+#[derive(Clone, PartialEq, Message)]
+pub struct Request {
+    #[prost(uint64, optional, tag = "1")]
+    pub starting_version: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub batch_size: Option<u64>,
+    #[prost(message, optional, tag = "4")]
+    pub transaction_filter: Option<Filter>,
+}
+
+/// Which transactions are wanted; one of the two.
+#[derive(Clone, PartialEq, Message)]
+pub struct Filter {
+    #[prost(message, optional, tag = "1")]
+    pub api_filter: Option<ApiFilter>,
+    #[prost(message, optional, tag = "3")]
+    pub logical_or: Option<AnyOf>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct AnyOf {
+    #[prost(message, repeated, tag = "1")]
+    pub filters: Vec<Filter>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ApiFilter {
+    #[prost(message, optional, tag = "3")]
+    pub event_filter: Option<EventFilter>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct EventFilter {
+    #[prost(message, optional, tag = "1")]
+    pub struct_type: Option<StructTag>,
+}
+
+/// A type without its arguments; the address in its long form.
+#[derive(Clone, PartialEq, Message)]
+pub struct StructTag {
+    #[prost(string, optional, tag = "1")]
+    pub address: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    pub module: Option<String>,
+    #[prost(string, optional, tag = "3")]
+    pub name: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Response {
+    #[prost(message, repeated, tag = "1")]
+    pub transactions: Vec<Transaction>,
+    #[prost(uint64, optional, tag = "2")]
+    pub chain_id: Option<u64>,
+    #[prost(message, optional, tag = "3")]
+    pub processed_range: Option<ProcessedRange>,
+}
+
+/// The versions that were looked through for this response, both included.
+#[derive(Clone, PartialEq, Message)]
+pub struct ProcessedRange {
+    #[prost(uint64, tag = "1")]
+    pub first_version: u64,
+    #[prost(uint64, tag = "2")]
+    pub last_version: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Transaction {
+    #[prost(message, optional, tag = "1")]
+    pub timestamp: Option<Time>,
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    /// Of other kinds, as of blocks and of genesis, no contract's events come.
+    #[prost(message, optional, tag = "10")]
+    pub user: Option<UserTransaction>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Time {
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub nanos: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct UserTransaction {
+    /// All of them, whatever the filter: an event's place is its place in the transaction.
+    #[prost(message, repeated, tag = "2")]
+    pub events: Vec<Event>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Event {
+    #[prost(message, optional, tag = "1")]
+    pub key: Option<EventKey>,
+    #[prost(uint64, tag = "2")]
+    pub sequence_number: u64,
+    /// JSON.
+    #[prost(string, tag = "4")]
+    pub data: String,
+    #[prost(string, tag = "5")]
+    pub type_str: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct EventKey {
+    #[prost(uint64, tag = "1")]
+    pub creation_number: u64,
+    #[prost(string, tag = "2")]
+    pub account_address: String,
+}
+
+impl StructTag {
+    /// `0xa::module::Name`, which has no arguments.
+    pub fn of(kind: &str) -> Option<Self> {
+        let mut parts = kind.splitn(3, "::");
+        let (address, module, name) = (parts.next()?, parts.next()?, parts.next()?);
+        let address: Address = address.parse().ok()?;
+        Some(Self { address: Some(address.to_string()), module: Some(module.to_owned()), name: Some(name.to_owned()) })
+    }
+}
+
+impl Request {
+    /// From `version` on, whatever has an event of one of these types.
+    pub fn of(version: u64, types: impl IntoIterator<Item = StructTag>) -> Self {
+        let filter = |kind| {
+            let event_filter = Some(EventFilter { struct_type: Some(kind) });
+            Filter { api_filter: Some(ApiFilter { event_filter }), logical_or: None }
+        };
+        let filters = types.into_iter().map(filter).collect();
+        Self {
+            starting_version: Some(version),
+            batch_size: Some(1_000),
+            transaction_filter: Some(Filter { api_filter: None, logical_or: Some(AnyOf { filters }) }),
+        }
+    }
+}
