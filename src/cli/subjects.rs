@@ -7,7 +7,9 @@ use crate::chain::{Source, Version};
 use crate::config::ReadFrom;
 use crate::market::{Market, Markets, Stream};
 use crate::state::{Store, Trouble};
-use crate::subject::{AnySubject, EventHandles, Locate, Nodes, Numbers, ScannedStream, SubjectError, Transactions};
+use crate::subject::{
+    AnySubject, Blocks, EventHandles, Locate, Nodes, Numbers, ScannedStream, SubjectError, Transactions,
+};
 
 /// Refuses streams that cannot be read in that way.
 pub fn check(markets: &Markets, from: ReadFrom) -> Result<(), Failure> {
@@ -36,19 +38,23 @@ pub fn subjects(
     store: &Store,
     from: ReadFrom,
 ) -> impl Fn(&Stream) -> AnySubject + use<> {
-    let handles = EventHandles::new(Arc::clone(nodes));
+    let (handles, blocks) = (EventHandles::new(Arc::clone(nodes)), Arc::new(Blocks::new(Arc::clone(nodes))));
     let scanned = markets.streams().filter(|stream| is_scanned(stream, from));
     let types: Vec<_> = scanned.flat_map(|stream| stream.events.iter().cloned()).collect();
     let transactions = Arc::new(Transactions::new(Arc::clone(nodes), types));
     let (markets, store) = (Arc::clone(markets), store.clone());
     move |stream| {
+        let own = markets.stream(&stream.observer).cloned();
         if !is_scanned(stream, from) {
-            return AnySubject::Handle(handles.at(&stream.source));
+            let handle = handles.at(&stream.source);
+            return AnySubject::Handle(match own.filter(|stream| stream.may_lack_time()) {
+                Some(stream) => handle.timed(Arc::clone(&blocks), Box::new(move |event| stream.lacks_time(event))),
+                None => handle,
+            });
         }
         let numbers = if stream.source == Source::ModuleEvent { Numbers::Ours } else { Numbers::Chain };
         let market = markets.iter().find(|market| market.name == stream.market);
         let first = market.and_then(|market| market.first_version).unwrap_or_default();
-        let own = markets.stream(&stream.observer).cloned();
         let belongs = Box::new(move |event: &_| own.as_ref().is_some_and(|stream| stream.has(event)));
         let locate = locate(&store, &stream.observer, &definition(stream, first), numbers);
         AnySubject::Scanned(ScannedStream::new(Arc::clone(&transactions), belongs, numbers, first, locate))

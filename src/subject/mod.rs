@@ -4,6 +4,7 @@
 mod account;
 mod answer;
 mod any;
+mod blocks;
 mod error;
 mod handle;
 mod indexer;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use account::{Resource, SentTransactions, TableItem};
 pub use answer::{event_of_line, events_of_page};
 pub use any::AnySubject;
+pub use blocks::{Blocks, Untimed};
 pub use error::SubjectError;
 pub use handle::{EventHandle, EventHandles};
 pub use indexer::{IndexedCollection, IndexedToken, Indexer};
