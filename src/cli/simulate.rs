@@ -31,6 +31,9 @@ pub struct Args {
     /// The market's events are module events: in transactions alone, and of no handle
     #[arg(long)]
     module_events: bool,
+    /// Some transactions do what nobody could put in order by the kinds of their events alone
+    #[arg(long)]
+    contrary: bool,
     /// The same seed gives the same chain to the last byte
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -65,6 +68,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
         tokens: args.tokens,
         spacing: args.spacing,
         module_events: args.module_events,
+        contrary: args.contrary,
         faults: args.fault.parse().map_err(|error| wrong("--fault", &args.fault, &format!("{error}")))?,
         ends_at: None,
     };

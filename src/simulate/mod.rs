@@ -89,6 +89,8 @@ pub struct Config {
     pub spacing: u64,
     /// Whether the market's events are module events: in transactions alone, and of no handle.
     pub module_events: bool,
+    /// Whether transactions do things that nobody could put in order by their kinds alone.
+    pub contrary: bool,
     /// What goes wrong.
     pub faults: Faults,
     /// When the last event before the start happened, in microseconds since 1970; otherwise the first one happens at the
@@ -107,6 +109,7 @@ impl Default for Config {
             tokens: 240,
             spacing: 5_000,
             module_events: false,
+            contrary: false,
             faults: Faults::default(),
             ends_at: None,
         }
@@ -151,7 +154,7 @@ impl Node {
         let node = Self {
             clock: Clock::new(config.seed, config.events, config.rate, config.ends_at),
             gallery: Gallery::new(config.seed, config.collections, config.tokens),
-            world: Mutex::new(World::new(config.seed)),
+            world: Mutex::new(World::new(config.seed, config.contrary)),
             ledger: RwLock::new(Ledger::new(config.seed, config.spacing)),
             faults: RwLock::new(config.faults.clone()),
             luck: Mutex::new(luck),

@@ -13,7 +13,7 @@ use super::blocks::{Blocks, Untimed};
 use super::node::Question;
 use super::page::PageLimit;
 use super::{Counter, Ledger, Nodes, Page, Resource, Subject, SubjectError};
-use crate::chain::{self, Address, SeqNo, Source};
+use crate::chain::{self, Address, EventOrder, SeqNo, Source, Version};
 
 /// The event handles that a worker reads: those that one resource holds are looked at together.
 pub struct EventHandles {
@@ -251,6 +251,10 @@ impl Subject for EventHandle {
 
     async fn archived_page(&self, from: SeqNo) -> Result<Page, SubjectError> {
         self.read(from, true).await
+    }
+
+    async fn order(&self, version: Version) -> Result<Option<EventOrder>, SubjectError> {
+        self.nodes.order(version).await
     }
 
     async fn counter(&self) -> Result<Counter, SubjectError> {

@@ -10,7 +10,7 @@ use super::super::node::Question;
 use super::super::page::PageLimit;
 use super::super::{Ledger, Nodes, SubjectError};
 use super::piece::{Piece, Types};
-use crate::chain::Version;
+use crate::chain::{EventOrder, Version};
 
 /// Transactions in a piece: as many as a node gives at once.
 const LENGTH: u64 = 100;
@@ -81,6 +81,11 @@ impl Transactions {
         }
         let (slot, _) = self.slot(number);
         self.fill(&slot, number, tip).await
+    }
+
+    /// The order of all events of one of them, of whatever type.
+    pub(super) async fn order(&self, version: Version) -> Result<Option<EventOrder>, SubjectError> {
+        self.nodes.order(version).await
     }
 
     fn slot(&self, number: u64) -> (Arc<Slot>, bool) {
