@@ -44,7 +44,7 @@ pub use letters::{Handled, Letter, LetterFilter, LetterKey, LetterState};
 pub use migrate::Migration;
 pub use order::Orders;
 pub use plan::{After, Plan};
-pub use progress::{Checkpoint, ObserverReport};
+pub use progress::{Checkpoint, ObserverReport, SET_START, Start};
 pub use query::{Filter, Floor, Overview, Parked};
 pub use rebuild::{Rebuild, Swap};
 pub use snapshot::{Chunk, Snapshot};

@@ -122,7 +122,9 @@ fn folded(history: &[Emitted], is_ordered: bool) -> Tables {
     let is_broken = |event: &Emitted| broken_field(event).is_some();
     let mut events: Vec<Event> = history.iter().filter(|event| !is_broken(event)).map(understood).collect();
     if !is_ordered {
-        events.iter_mut().for_each(|event| event.event_index = None);
+        for event in &mut events {
+            event.event_index = None;
+        }
     }
     let mut tables = Tables::new();
     let stored = history.iter().map(|event| stored_row(event, is_broken(event)));
