@@ -162,7 +162,7 @@ impl Writer {
 }
 
 /// Gives events the places that are known now.
-fn place(slices: &mut [Slice], orders: &Orders) {
+pub(super) fn place(slices: &mut [Slice], orders: &Orders) {
     for slice in slices {
         for event in slice.events.iter_mut().filter(|event| event.raw.event_index.is_none()) {
             let Some(order) = orders.of(event.raw.version) else { continue };

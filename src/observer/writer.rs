@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::board::{Board, Cause, Waits};
 use super::lane::{Lane, Message, Sender};
-use super::order::AskOrder;
+use super::order::{self, AskOrder};
 use super::room::Room;
 use super::watch::{Asking, Whom};
 use crate::backoff::Backoff;
@@ -349,6 +349,8 @@ impl Writer {
             if self.cancel.is_cancelled() {
                 return Ok(());
             }
+            // An order that was asked for since they were taken, for others, holds for these as well.
+            order::place(&mut slices, &self.orders);
             let asking = Asking::of(&self.board, Whom::Database);
             let done = match failure.take() {
                 None => self.store.commit_in_order(&self.markets, &slices, &self.orders).await.map(drop),
