@@ -19,7 +19,6 @@ on_every_database!(
     module_events_are_counted_once_whatever_is_killed,
     what_was_scanned_for_something_else_does_not_count,
     handles_that_were_looked_for_wrongly_are_found_once_that_is_corrected,
-    module_events_can_begin_later_than_their_market,
 );
 
 async fn handles_and_transactions_lead_to_the_same_rows(backend: Backend) {
@@ -96,33 +95,6 @@ async fn handles_that_were_looked_for_wrongly_are_found_once_that_is_corrected(b
     worker(&by_handles, &node, "handles").until_caught_up().await.expect(0);
     with_market(setup, &right.replace(FIRST, "first_version = 5999999")).until_caught_up().await.expect(0);
     assert_same(&database, &by_handles).await;
-}
-
-async fn module_events_can_begin_later_than_their_market(backend: Backend) {
-    let database = TestDatabase::create(backend).await;
-    let config = Config { seed: 66, events: 300, spacing: 20, module_events: true, ..Config::default() };
-    let node = TestNode::start(config).await;
-    let begin = node.node.history()[150].version;
-    let setup = with_market(Setup::of(&database.url, &node.url), &modules());
-    setup.again().with(&format!("--from-version={begin}")).until_caught_up().await.expect(0);
-    // From then on it is known.
-    node.node.emit(60);
-    setup.until_caught_up().await.expect(0);
-    let stored = "SELECT CONCAT_WS('|', seq_no, version, event_index) FROM events WHERE observer = 'modules:list' ORDER BY seq_no";
-    let history = node.node.history().into_iter();
-    let later = history.filter(|event| event.stream == "list_token_events" && event.version >= begin);
-    let later: Vec<_> =
-        (0..).zip(later).map(|(number, event)| format!("{number}|{}|{}", event.version, event.event_index)).collect();
-    assert_eq!(database.texts(stored).await, later);
-    let verified = setup.again().command("verify").to_end().await.expect(0);
-    assert!(verified.stdout.contains(&format!("modules:list begins at version {begin}")), "{}", verified.stdout);
-    // What has events has its beginning, and handles begin with their first event.
-    let refused = setup.again().with("--from-version=6000000").until_caught_up().await.expect(2);
-    refused.says(&["--from-version 6000000", "nothing begins there"]);
-    assert_eq!(database.texts(stored).await, later);
-    let database = TestDatabase::create(backend).await;
-    let refused = worker(&database, &node, "transactions").with("--from-version=6000000").until_caught_up().await;
-    refused.expect(2).says(&["handles are read from their first event on"]);
 }
 
 async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {

@@ -15,7 +15,6 @@ mod m20261122_000005_letters;
 mod m20261127_000006_addresses;
 mod m20261127_000007_scanned;
 mod m20261128_000008_mapping;
-mod m20261128_000009_reordered;
 
 /// All schema changes, oldest first.
 pub struct Migrator;
@@ -24,7 +23,7 @@ pub struct Migrator;
 pub const MIGRATIONS_TABLE: &str = "event_worker_migrations";
 
 /// The tables that migrations create.
-pub const TABLES: [&str; 14] = [
+pub const TABLES: [&str; 13] = [
     "checkpoints",
     "observer_status",
     "markets",
@@ -38,7 +37,6 @@ pub const TABLES: [&str; 14] = [
     "imports",
     "commits",
     "workers",
-    "reordered",
 ];
 
 /// The indexes that only readers need, by table and columns. The others find the events of an order or offer, for late ones.
@@ -64,7 +62,6 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000006_addresses::Migration),
             Box::new(m20261127_000007_scanned::Migration),
             Box::new(m20261128_000008_mapping::Migration),
-            Box::new(m20261128_000009_reordered::Migration),
         ]
     }
 

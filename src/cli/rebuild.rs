@@ -133,11 +133,7 @@ async fn finish(
 ) -> Outcome {
     for _ in 0..TRIES {
         fold(rebuild, config, markets, cancel).await?;
-        let swapped = async {
-            rebuild.reorder(markets).await?;
-            rebuild.swap().await
-        };
-        match swapped.await {
+        match rebuild.swap().await {
             Ok(Swap::Done) => return Ok(()),
             Ok(Swap::Behind) => {}
             Err(error) if error.trouble() == Trouble::Contended => tracing::info!("trying again to swap: {error}"),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::order::AskOrder;
 use super::room::Ticket;
 use crate::chain::{ChainId, SeqNo, Version};
 use crate::market::Stream;
@@ -46,8 +45,6 @@ pub(super) struct Sender {
 pub(super) struct Lane {
     pub stream: Arc<Stream>,
     pub position: watch::Sender<Position>,
-    /// Tells the order of events within a version.
-    pub order: AskOrder,
     /// Whether more is coming at once.
     pub busy: bool,
     /// Whether this worker executes the stream.
@@ -84,11 +81,10 @@ impl Sender {
 }
 
 impl Lane {
-    pub fn new(stream: &Arc<Stream>, next: SeqNo, order: AskOrder) -> Self {
+    pub fn new(stream: &Arc<Stream>, next: SeqNo) -> Self {
         Self {
             stream: Arc::clone(stream),
             position: watch::channel(Position { next, ..Position::default() }).0,
-            order,
             busy: false,
             is_open: false,
             epoch: None,
@@ -223,7 +219,7 @@ mod tests {
     #[tokio::test]
     async fn what_another_worker_has_executed_takes_no_room() {
         let stream = &Market::built_in("imart", None).unwrap().streams[0];
-        let mut lane = Lane::new(stream, SeqNo::ZERO, Arc::new(|_| Box::pin(async { Ok(None) })));
+        let mut lane = Lane::new(stream, SeqNo::ZERO);
         let (messages, mut received) = mpsc::unbounded_channel();
         let sender = lane.sender(0, messages);
         let room = Room::new(1, 1 << 20);

@@ -2,8 +2,7 @@
 //!
 //! Which observers this worker executes say the leases that it keeps ([`lease`]). While it has one it is on [`duty`]: a
 //! [`feed`] reads [`pages`], several at once while it is behind, within the [`room`] that all feeds share, checks and decodes
-//! them. One [`writer`] takes what all feeds have ready, in ledger order where they are far behind, asks for the [`order`] within a
-//! version where rows depend on it, and commits it. What is
+//! them. One [`writer`] takes what all feeds have ready, in ledger order where they are far behind, and commits it. What is
 //! going on stands on the [`board`], from which the [`reporter`] tells `observer_status`,
 //! [`metrics`] Prometheus, and [`progress`] people; [`watch`] names whoever does not answer.
 
@@ -14,7 +13,6 @@ mod indexes;
 mod lane;
 mod lease;
 mod metrics;
-mod order;
 mod pages;
 mod progress;
 mod reason;
@@ -99,14 +97,12 @@ pub async fn run<S: Subject>(
     let mut duties = JoinSet::new();
     for (index, (stream, checkpoint)) in markets.streams().zip(checkpoints).enumerate() {
         board.executed(index, checkpoint.next, None);
-        let subject = Arc::new(Watched::new(subject(stream), index, &board));
-        let lane = writer.lane(stream, checkpoint.next, order::asking(&subject));
         let duty = Duty {
             index,
             stream: Arc::clone(stream),
-            subject,
+            subject: Arc::new(Watched::new(subject(stream), index, &board)),
             store: store.clone(),
-            lane,
+            lane: writer.lane(stream, checkpoint.next),
             lease: leases.of[index].clone(),
             config: config.clone(),
             chain_id,

@@ -13,11 +13,10 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, IdenStatic, Iterable, Que
 use super::commit::{Executed, Slice, THE_ROW};
 use super::entities::{activities, collections, commits, dead_letters, events, markets, offers, orders, tokens};
 use super::error::answered;
-use super::order::{Read, Way};
 use super::tables::Tables;
 use super::value::now;
 use super::write::Statements;
-use super::{Orders, Store, StoreError, convert, load};
+use super::{Store, StoreError, convert, load};
 use crate::chain::{Address, SeqNo, Timestamp};
 use crate::market::fold::{self, Changes, Collection, Entry, Keys, Rows, Token};
 use crate::market::{Markets, Stream};
@@ -56,8 +55,7 @@ impl Plan {
 
 impl Store {
     /// Plans the transaction that executes `slices`, on top of `before` if that one is still being committed. `None`: an
-    /// event comes late, and stored events are needed that `before` may bring, or depends on the place of a stored one of its
-    /// version; [`Store::commit`] can.
+    /// event comes late, and stored events are needed that `before` may bring; [`Store::commit`] can.
     pub async fn plan(
         &self,
         markets: &Markets,
@@ -69,7 +67,7 @@ impl Store {
             None => (answered(self.number()).await?, None),
         };
         let told = self.told(&slices);
-        Ok(match answered(self.folded(&self.reads, markets, &told, Way::Ahead(pending.as_deref()))).await? {
+        Ok(match answered(self.folded(&self.reads, markets, &told, pending.as_deref())).await? {
             Some(folded) => Some(folded.plan(self, slices, number)?),
             None => None,
         })
@@ -81,10 +79,9 @@ impl Store {
         db: &impl ConnectionTrait,
         markets: &Markets,
         slices: Arc<[Slice]>,
-        orders: Option<&Orders>,
     ) -> Result<Plan, StoreError> {
         // Nobody asks for its number.
-        self.folded_alone(db, markets, &self.told(&slices), orders).await?.plan(self, slices, 0)
+        self.folded_alone(db, markets, &self.told(&slices)).await?.plan(self, slices, 0)
     }
 
     /// What becomes of the rows that `batch` is about, whichever of its events are late, where nobody else can write.
@@ -93,10 +90,9 @@ impl Store {
         db: &impl ConnectionTrait,
         markets: &Markets,
         batch: &[&Entry],
-        orders: Option<&Orders>,
     ) -> Result<Folded, StoreError> {
         let bug = || StoreError::Refused("nothing is under way, and still something is waited for: a bug".to_owned());
-        self.folded(db, markets, batch, Way::Alone(orders)).await?.ok_or_else(bug)
+        self.folded(db, markets, batch, None).await?.ok_or_else(bug)
     }
 
     async fn number(&self) -> Result<i64, StoreError> {
@@ -110,9 +106,8 @@ impl Store {
         db: &impl ConnectionTrait,
         markets: &Markets,
         batch: &[&Entry],
-        way: Way<'_>,
+        pending: Option<&Rows>,
     ) -> Result<Option<Folded>, StoreError> {
-        let pending = if let Way::Ahead(pending) = way { pending } else { None };
         let mut keys = fold::keys(batch);
         let changing = pending.map(|pending| shared(pending, &mut keys));
         let mut rows = Rows::default();
@@ -125,22 +120,18 @@ impl Store {
             rows.collections.extend(collections);
         }
         let late = fold::late(batch, &rows);
-        if pending.is_some() && late != Keys::default() {
+        let refolded = late.orders.len() + late.offers.len();
+        if refolded > 0 && pending.is_some() {
             return Ok(None);
         }
         let history = load::history(db, self.tables, markets, &late).await?;
-        let mut read = Read { batch, rows, late, history, again: vec![] };
-        if !self.place_stored(db, markets, way, &mut read).await? {
-            return Ok(None);
-        }
-        let mut folded = read.folded();
+        let changes = fold::fold(batch, &rows, &history);
         let handed_on = pending.filter(|pending| pending.collections.len() < KNOWN_COLLECTIONS);
         let mut collections = handed_on.map(|pending| pending.collections.clone()).unwrap_or_default();
-        for known in [&folded.before, &folded.changes.rows] {
+        for known in [&rows, &changes.rows] {
             collections.extend(known.collections.iter().map(|(id, row)| (*id, row.clone())));
         }
-        folded.collections = collections;
-        Ok(Some(folded))
+        Ok(Some(Folded { before: rows, changes, refolded, collections }))
     }
 }
 
@@ -201,13 +192,11 @@ fn shared(pending: &Rows, keys: &mut Keys) -> Rows {
 
 /// Rows as they were, and what becomes of them.
 pub(super) struct Folded {
-    pub before: Rows,
-    pub changes: Changes,
-    /// Stored events whose index has become known.
-    pub again: Vec<Entry>,
-    pub refolded: usize,
+    before: Rows,
+    changes: Changes,
+    refolded: usize,
     /// What is known of collections afterwards.
-    pub collections: BTreeMap<Address, Collection>,
+    collections: BTreeMap<Address, Collection>,
 }
 
 impl Folded {
@@ -215,7 +204,6 @@ impl Folded {
         let now = now();
         let mut writes = Statements::new(store.backend, store.tables);
         store.write_events(&mut writes, &slices, now)?;
-        store.write_again(&mut writes, &self.again)?;
         self.write_rows(&mut writes, store.tables, now)?;
         let rows = Rows { collections: self.collections, ..self.changes.rows };
         Ok(Plan {

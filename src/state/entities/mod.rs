@@ -11,6 +11,5 @@ pub mod markets;
 pub mod observer_status;
 pub mod offers;
 pub mod orders;
-pub mod reordered;
 pub mod tokens;
 pub mod workers;
