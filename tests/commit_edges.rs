@@ -11,7 +11,7 @@ use std::time::Duration;
 use event_worker::simulate::Config;
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
-use support::plain_fold::plain_fold;
+use support::plain_fold::{broken_field, plain_fold};
 use support::process::Setup;
 use support::proxy::{Edge, Proxy, Side};
 use support::tables;
@@ -30,9 +30,10 @@ struct Market {
 }
 
 impl Market {
-    /// Caught up with, and something new.
+    /// Caught up with. Some events cannot be decoded, and others are unexpected without them.
     async fn create(backend: Backend) -> Self {
-        let node = TestNode::start(Config { events: 500, collections: 0, ..Config::default() }).await;
+        let faults = "mistyped:0.1".parse().unwrap();
+        let node = TestNode::start(Config { events: 500, collections: 0, faults, ..Config::default() }).await;
         let database = TestDatabase::create(backend).await;
         Setup::of(&database.url, &node.url).until_caught_up().await.expect(0);
         Self { node, database }
@@ -49,14 +50,24 @@ impl Market {
     }
 
     async fn assert_folded(&self) {
-        let what = format!("{:?}", self.database.backend);
-        tables::assert_equal(&plain_fold(&self.node.node.history()), &tables::read(&self.database.db).await, &what);
-        assert_eq!(self.database.number("SELECT unexpected FROM markets").await, Some(0), "{what}");
+        let Self { node, database } = self;
+        let (what, history) = (format!("{:?}", database.backend), node.node.history());
+        tables::assert_equal(&plain_fold(&history), &tables::read(&database.db).await, &what);
+        let broken = history.iter().filter(|event| broken_field(event).is_some()).count();
+        let parked = database.number("SELECT COUNT(*) FROM dead_letters WHERE state = 'parked'").await;
+        assert_eq!(parked, Some(i64::try_from(broken).unwrap()), "{what}: dead letters");
+        // As if nobody had been killed.
+        let at_once = TestDatabase::create(Backend::Sqlite).await;
+        Setup::of(&at_once.url, &node.url).until_caught_up().await.expect(0);
+        let unexpected = "SELECT unexpected FROM markets";
+        let expected = at_once.number(unexpected).await;
+        assert!(expected > Some(0), "{what}: everything is as expected");
+        assert_eq!(database.number(unexpected).await, expected, "{what}: unexpected");
     }
 }
 
 /// What a commit does, in its order; with the quotes of `PostgreSQL`.
-const STATEMENTS: [&str; 8] = [
+const STATEMENTS: [&str; 10] = [
     r#"UPDATE "commits" SET"#,
     r#"UPDATE "checkpoints" SET "executed_seq_no""#,
     r#"INSERT INTO "events""#,
@@ -65,6 +76,8 @@ const STATEMENTS: [&str; 8] = [
     r#"INSERT INTO "offers""#,
     r#"INSERT INTO "tokens""#,
     r#"INSERT INTO "collections""#,
+    r#"INSERT INTO "dead_letters""#,
+    r#"UPDATE "markets" SET"#,
 ];
 
 /// SIGKILL at each message of a commit. Of a statement: before the server hears of it, when it knows it, and when it is at it;
