@@ -27,7 +27,12 @@ on_every_server!(
     a_deadlock,
 );
 
-on_every_database!(a_lock_that_somebody_holds, a_table_that_is_gone, a_worker_stopped_in_front_of_a_hanging_database);
+on_every_database!(
+    a_lock_that_somebody_holds,
+    a_lock_that_is_held_longer_than_anybody_waits_for_it,
+    a_table_that_is_gone,
+    a_worker_stopped_in_front_of_a_hanging_database,
+);
 
 async fn market(events: u64) -> TestNode {
     TestNode::start(Config { events, collections: 0, ..Config::default() }).await
@@ -221,6 +226,42 @@ async fn a_lock_that_somebody_holds(backend: Backend) {
     worker.terminate().await;
     worker.ended(PATIENCE).await.expect(0);
     assert_folded(&node, &database, "locked").await;
+}
+
+/// Until the database itself says that it was waited for in vain.
+async fn a_lock_that_is_held_longer_than_anybody_waits_for_it(backend: Backend) {
+    let node = market(1_000).await;
+    let database = TestDatabase::create(backend).await;
+    // Leases that hold: what is emitted is read, and its commit waits.
+    let setup = Setup::of(&database.url, &node.url).patient().set("RUST_LOG", "info,event_worker=debug");
+    let mut worker = setup.start();
+    database.until_executed(1_000, PATIENCE).await;
+    let connection = sea_orm::Database::connect(&database.url).await.unwrap();
+    let transaction = connection.begin().await.unwrap();
+    transaction.execute_unprepared("UPDATE commits SET number = number").await.unwrap();
+    node.node.emit(300);
+    worker.line("all observers wait, database locked: ").await;
+    let in_vain = match backend {
+        Backend::Sqlite => "database is locked",
+        Backend::MySql => "Lock wait timeout exceeded",
+        Backend::Postgres => "canceling statement due to lock timeout",
+    };
+    worker.line(&format!("a commit is tried again: {in_vain}")).await;
+    if backend != Backend::Sqlite {
+        // There nobody could write it.
+        let told = format!(
+            "SELECT COUNT(*) FROM observer_status WHERE cause = 'database locked' AND last_error LIKE '%{in_vain}%another process holds a lock%'"
+        );
+        database.until_some(&told, PATIENCE).await;
+    }
+    transaction.rollback().await.unwrap();
+    connection.close().await.unwrap();
+    database.until_executed(node.node.history().len() as u64, PATIENCE).await;
+    worker.terminate().await;
+    let ended = worker.ended(PATIENCE).await.expect(0);
+    assert!(ended.stdout.contains("the database works again after"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("database unreachable"), "{}", ended.stdout);
+    assert_folded(&node, &database, "locked for long").await;
 }
 
 /// The observers that need it stop, and say what to do.

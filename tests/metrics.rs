@@ -291,7 +291,7 @@ async fn a_database_that_hangs_without_an_error_is_named_and_gone_on_with() {
     assert!(ended.error_log.contains("all observers wait, database unreachable: "), "{}", ended.error_log);
 }
 
-/// PostgreSQL waits for a lock without end: no error tells of it.
+/// It is named long before PostgreSQL tells of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_hangs_behind_a_lock_is_named_and_goes_on_after_it() {
     let database = TestDatabase::create(Backend::Postgres).await;

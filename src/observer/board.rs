@@ -328,9 +328,16 @@ impl Board {
         true
     }
 
-    /// Nobody gets on for want of the database; said once.
+    /// Nobody gets on for want of the database, in its own words; logged once.
     pub fn database_waits(&self, cause: Cause, detail: &str) {
         self.database_waits_since(cause, detail, now());
+        if let Some((_, known, _)) = locked(&self.database).as_mut() {
+            detail.clone_into(known);
+        }
+    }
+
+    pub(super) fn is_waiting_for_database(&self) -> bool {
+        locked(&self.database).is_some()
     }
 
     pub(super) fn database_waits_since(&self, cause: Cause, detail: &str, since: Timestamp) {

@@ -333,10 +333,12 @@ impl Writer {
                 self.done(&slices);
                 return Ok(());
             };
+            tracing::debug!("a commit is tried again: {error}");
             match error.trouble() {
                 Trouble::Contended => {
                     contended += 1;
-                    if contended > PASSING {
+                    // One that took so long that the watchdog has spoken is no passing one.
+                    if contended > PASSING || self.board.is_waiting_for_database() {
                         self.board.database_waits(Cause::DatabaseLocked, &error.to_string());
                     }
                 }

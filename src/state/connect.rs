@@ -22,6 +22,12 @@ const GIVEN_UP: Duration = Duration::from_secs(2);
 /// After 3 s the server itself ends a transaction whose worker hangs, as its locks hold everybody up.
 const HUNG_ON_MARIADB: &str = "SET SESSION idle_transaction_timeout = 3, net_read_timeout = 3";
 const HUNG_ON_POSTGRES: &str = "SET SESSION idle_in_transaction_session_timeout = '3s'";
+/// A deadlock is found at once: whoever waits for a lock longer than this waits for somebody who hangs. Without a limit the
+/// server would go on waiting for those who have long given up.
+const LOCKED: Duration = Duration::from_secs(10);
+const LOCKED_ON_MYSQL: &str = "SET SESSION innodb_lock_wait_timeout = 10";
+/// It counts anew once the one before in the queue is gone.
+const LOCKED_ON_POSTGRES: &str = "SET SESSION lock_timeout = '10s'";
 
 impl Store {
     /// Connects to the database. Nothing is written.
@@ -56,28 +62,28 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
         .sqlx_logging(false);
     // The lock of `commits` is taken first, and READ COMMITTED shows what is behind it as it is now.
     options.map_sqlx_mysql_pool_opts(|pool| {
-            pool.after_connect(|connection, _| {
-                Box::pin(async move {
-                    connection.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
-                    // Without STRICT a server cuts what does not fit, in silence. A deadlock is found at once; whoever
-                    // waits for a lock longer than this waits for somebody who hangs.
-                    let strict = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), SESSION innodb_lock_wait_timeout = 10";
-                    connection.execute(strict).await?;
-                    // MySQL has nothing of the kind, and would close any connection that rests for so long.
-                    if connection.execute(HUNG_ON_MARIADB).await.is_err() {
-                        connection.execute("SET SESSION wait_timeout = 60").await?;
-                    }
-                    Ok(())
-                })
+        pool.after_connect(|connection, _| {
+            Box::pin(async move {
+                connection.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+                // Without STRICT a server cuts what does not fit, in silence.
+                connection.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')").await?;
+                connection.execute(LOCKED_ON_MYSQL).await?;
+                // MySQL has nothing of the kind, and would close any connection that rests for so long.
+                if connection.execute(HUNG_ON_MARIADB).await.is_err() {
+                    connection.execute("SET SESSION wait_timeout = 60").await?;
+                }
+                Ok(())
             })
-            .after_release(|connection, _| Box::pin(async move { Ok(answers(connection).await) }))
-        });
+        })
+        .after_release(|connection, _| Box::pin(async move { Ok(answers(connection).await) }))
+    });
     options.map_sqlx_postgres_pool_opts(|pool| {
         let pool = pool.after_connect(|connection, _| {
             Box::pin(async move {
                 let isolation = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
                 connection.execute(isolation).await?;
-                connection.execute(HUNG_ON_POSTGRES).await.map(|_| ())
+                connection.execute(HUNG_ON_POSTGRES).await?;
+                connection.execute(LOCKED_ON_POSTGRES).await.map(|_| ())
             })
         });
         // Instead of a ping. A session that has begun read-only stays so when the server no longer is, or another one has
@@ -113,7 +119,7 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
             .pragma("wal_autocheckpoint", wal::PAGES)
             // In bytes: after an index was made the log would stay as large as that.
             .pragma("journal_size_limit", wal::BYTES)
-            .busy_timeout(Duration::from_secs(10))
+            .busy_timeout(LOCKED)
     });
     options
 }

@@ -6,7 +6,7 @@ use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 use tokio::time::timeout;
 
-/// Longer than any server takes that will ever answer: lock waits end after 10 s.
+/// Longer than any server takes that will ever answer: lock waits end after 10 s, or twice that (`connect`).
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
 
 /// A failure of the database, with what to do about it.
@@ -165,6 +165,9 @@ fn explained(error: &DbErr) -> String {
         Some("8" | "1544") => "the database file cannot be written: check its rights",
         Some("1062" | "23505" | "1555" | "2067") => {
             "a row is there that should be new: was a checkpoint set back, or a table restored alone?"
+        }
+        Some("1205" | "55P03" | "5") => {
+            "another process holds a lock for longer than we wait: look for it (SHOW FULL PROCESSLIST, pg_stat_activity, or who has the file open), and end it"
         }
         Some("2BP01") => "drop the views and foreign keys on these tables before, and make them again afterwards",
         Some("1153") => "raise max_allowed_packet of the server",

@@ -79,7 +79,11 @@ impl Store {
             DbBackend::MySql => {
                 Some("SELECT CAST(GET_LOCK(CONCAT('event-worker ', MD5(DATABASE())), 60) AS CHAR) AS taken")
             }
-            DbBackend::Postgres => Some("SELECT pg_advisory_xact_lock(7362951840)"),
+            DbBackend::Postgres => {
+                // Making an index of a large table takes longer than others wait for a lock.
+                transaction.execute_unprepared("SET LOCAL lock_timeout = '60s'").await?;
+                Some("SELECT pg_advisory_xact_lock(7362951840)")
+            }
             // BEGIN IMMEDIATE is the lock.
             _ => None,
         };
