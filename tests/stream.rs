@@ -7,6 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use event_worker::simulate::Config;
+use serde_json::Value;
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
 use support::process::Setup;
@@ -19,6 +20,7 @@ on_every_database!(
     module_events_are_counted_once_whatever_is_killed,
 );
 
+/// And to the same digests.
 async fn all_three_subjects_lead_to_the_same_rows(backend: Backend) {
     let node = TestNode::start(Config { seed: 71, events: 600, spacing: 20, ..Config::default() }).await;
     let (by_handles, scanned) = (TestDatabase::create(backend).await, TestDatabase::create(backend).await);
@@ -36,7 +38,15 @@ async fn all_three_subjects_lead_to_the_same_rows(backend: Backend) {
     assert_same(&database, &by_handles).await;
     let reached = database.number("SELECT MIN(scanned_version) FROM checkpoints").await;
     assert_eq!(reached, Some(i64::try_from(node.node.ledger_version()).unwrap()));
-    streaming.again().command("verify").to_end().await.expect(0);
+    let mut digests = vec![];
+    for (database, subject) in [(&by_handles, "handles"), (&scanned, "transactions"), (&database, "stream")] {
+        let verify = worker(database, &node, subject).command("verify").with("--json");
+        let certificate: Value = serde_json::from_str(&verify.to_end().await.expect(0).stdout).unwrap();
+        let streams = certificate["streams"].as_array().unwrap().iter();
+        digests.push(streams.map(|stream| (stream["observer"].clone(), stream["digest"].clone())).collect::<Vec<_>>());
+    }
+    assert_eq!(digests[0].len(), 8);
+    assert!(digests.iter().all(|same| *same == digests[0]), "{digests:#?}");
 }
 
 async fn a_stream_that_breaks_loses_nothing_and_doubles_nothing(backend: Backend) {
