@@ -192,6 +192,23 @@ async fn an_archive_is_asked_for_pruned_history_in_whatever_form_its_loss_shows(
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_that_still_has_it_is_asked_for_pruned_history_in_whatever_form_its_loss_shows() {
+    for fault in ["pruned", "pruned-500", "pruned-empty"] {
+        let (database, node, all) = pruned(fault).await;
+        // It goes back further, and not to the beginning.
+        let (_, half, _) = pruned(fault).await;
+        half.node.set_faults(format!("{fault}:{}", half.node.history()[150].version).parse().unwrap());
+        let without = format!("{},{}", node.url, half.url);
+        let ended = Setup::of(&database.url, &without).until_caught_up().await.expect(1);
+        assert!(ended.stderr.contains("pruned") && ended.stderr.contains("NODE_ARCHIVE_URL"), "{}", ended.stderr);
+        let ended = Setup::of(&database.url, &format!("{without},{}", all.url)).until_caught_up().await;
+        assert_eq!(ended.code(), Some(0), "{fault}: {}", ended.stderr);
+        let expected = plain_fold(&node.node.history());
+        tables::assert_equal(&expected, &tables::read(&database.db).await, fault);
+    }
+}
+
 /// An empty database, a node that has lost the first half of its history, and one that has not.
 async fn pruned(fault: &str) -> (TestDatabase, TestNode, TestNode) {
     let config = Config { seed: 23, events: 600, ..Config::default() };

@@ -145,7 +145,7 @@ impl<S: Subject> Feed<S> {
         };
         self.check_chain(page.ledger)?;
         if page.events.is_empty() && self.archived {
-            return Err(Self::pruned(&format!("neither the node nor the archive has seq no {}", self.next)));
+            return Err(Self::pruned(&format!("no node and no archive has seq no {}", self.next)));
         }
         if page.events.is_empty() {
             if page.full {
@@ -277,7 +277,7 @@ impl<S: Subject> Feed<S> {
         ))
     }
 
-    /// The archive may have what the node has lost without saying so.
+    /// The archive, or another node, may have what this one has lost without saying so.
     async fn meet_pruned(&mut self, what: &str) -> Step {
         if !self.archived && !matches!(self.subject.archived_page(self.next).await, Err(SubjectError::Pruned(_))) {
             self.archived = true;

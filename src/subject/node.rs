@@ -41,6 +41,8 @@ pub(super) struct Node {
     /// Requests so far, and how many of them were too many.
     pub requests: AtomicU64,
     pub throttled: AtomicU64,
+    /// The first version that it still has, as it has told last; 0 before.
+    pub oldest_version: AtomicU64,
     authorization: Option<HeaderValue>,
     health: Mutex<Health>,
 }
@@ -58,8 +60,16 @@ struct Health {
 
 impl Node {
     pub fn new(url: NodeUrl, authorization: Option<HeaderValue>) -> Self {
-        let (requests, throttled) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { url, gate: Gate::default(), requests, throttled, authorization, health: Mutex::default() }
+        let (requests, throttled, oldest_version) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self {
+            url,
+            gate: Gate::default(),
+            requests,
+            throttled,
+            oldest_version,
+            authorization,
+            health: Mutex::default(),
+        }
     }
 
     /// Sends one request and reads the whole answer, whatever it is; neither longer nor slower than it may be.

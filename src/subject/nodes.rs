@@ -147,6 +147,9 @@ impl Nodes {
         // Answers may overtake one another: only what was known when this one was asked for can be held against it.
         let known = self.newest_version.load(Ordering::Relaxed);
         let answer = node.request(&self.client, question).await.inspect_err(|_| node.rest())?;
+        if let Some(oldest) = answer.ledger().oldest_version {
+            node.oldest_version.store(oldest.get(), Ordering::Relaxed);
+        }
         let failed = answer.failure();
         if let Some((theirs, ours)) = self.other_chain(&answer, is_a_nodes(failed.as_ref())) {
             node.rest();
@@ -195,16 +198,32 @@ impl Nodes {
         }
     }
 
-    /// Asks `NODE_ARCHIVE_URL`, for history that the nodes do not admit to have lost.
+    /// Asks `NODE_ARCHIVE_URL`, for history that a node does not admit to have lost; without one, the node that goes back the
+    /// furthest.
     pub(super) async fn ask_archived<T>(
         &self,
         question: Question<'_>,
         read: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<(T, Ledger), SubjectError> {
-        match &self.archive {
-            None => Err(SubjectError::Pruned("no archive is set, and the nodes no longer have it".to_owned())),
-            Some(archive) => self.read_archive(archive, question, "history is pruned", read).await,
+        if let Some(archive) = &self.archive {
+            return self.read_archive(archive, question, "history is pruned", read).await;
         }
+        let oldest = |node: &&Node| node.oldest_version.load(Ordering::Relaxed);
+        let mut nodes: Vec<_> = self.nodes.iter().collect();
+        nodes.sort_by_cached_key(oldest);
+        // One alone has said what it has.
+        for at in 0..nodes.len().saturating_sub(1) {
+            match self.ask_one(nodes[at], question, &read).await {
+                // How far back it goes may have been unknown until it answered.
+                Ok(answered) if nodes[at + 1..].iter().all(|other| oldest(&nodes[at]) <= oldest(other)) => {
+                    return Ok(answered);
+                }
+                // Nothing is lost while it may come back.
+                Err(error) if error.may_pass() => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Err(SubjectError::Pruned("no archive is set, and the nodes no longer have it".to_owned()))
     }
 
     /// Where history is that a node has no more: `NODE_ARCHIVE_URL`, else where its answer says. It is asked once, without a
