@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use event_worker::chain::Address;
 use event_worker::simulate::{CREATOR, Config};
+use event_worker::state::Store;
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::Value;
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
@@ -22,6 +24,8 @@ on_every_database!(
     what_nobody_decodes_is_in_digest_and_sample,
     digests_are_the_same_whatever_was_read_when,
 );
+
+on_every_server!(a_snapshot_may_rest_for_longer_than_a_transaction_that_hangs);
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -124,6 +128,19 @@ async fn it_is_verified_beside_a_live_worker(backend: Backend) {
     }
     worker.terminate().await;
     worker.ended(LIMIT).await.expect(0);
+}
+
+/// As it does while a node is asked.
+async fn a_snapshot_may_rest_for_longer_than_a_transaction_that_hangs(backend: Backend) {
+    let (database, _) = filled(backend, Config { seed: 30, events: 300, ..Config::default() }).await;
+    let store = Store::connect(&database.url.parse().unwrap()).await.unwrap();
+    let snapshot = store.snapshot().await.unwrap();
+    let hangs = store.connection().begin().await.unwrap();
+    hangs.execute_unprepared("UPDATE commits SET number = number").await.unwrap();
+    // Until the server has ended that one.
+    database.execute("UPDATE commits SET number = number").await;
+    let events = snapshot.events("imart:list", -1, 10).await.unwrap();
+    assert_eq!(events.len(), 10);
 }
 
 async fn what_importing_owns_is_not_compared(backend: Backend) {

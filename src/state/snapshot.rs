@@ -43,15 +43,19 @@ impl Store {
             // Of tables that have just been filled it knows nothing yet, and would read and sort them whole for every page.
             transaction.execute_unprepared("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off").await?;
         }
-        // It may rest while what was read is folded: nobody waits for its locks.
-        let resting = match self.backend {
-            DbBackend::Postgres => Some("SET LOCAL idle_in_transaction_session_timeout = 0"),
-            DbBackend::MySql => Some("SET SESSION idle_transaction_timeout = 0"),
-            _ => None,
+        // It may rest while what was read is folded, or a node is asked: nobody waits for its locks.
+        let resting: &[_] = match self.backend {
+            DbBackend::Postgres => &["LOCAL idle_in_transaction_session_timeout = 0"],
+            DbBackend::MySql => &[
+                "SESSION wait_timeout = 28800",
+                "SESSION idle_transaction_timeout = 0",
+                "SESSION idle_readonly_transaction_timeout = 0",
+            ],
+            _ => &[],
         };
-        if let Some(resting) = resting {
-            // MySQL knows no such setting, and has no such limit.
-            let _ = transaction.execute_unprepared(resting).await;
+        for limit in resting {
+            // MySQL knows only the first.
+            let _ = transaction.execute_unprepared(&format!("SET {limit}")).await;
         }
         // Everywhere the first reading decides what is seen.
         markets::Entity::find().all(&transaction).await?;
