@@ -314,6 +314,9 @@ impl Case<'_> {
         let armed = self.rng.random_ratio(1, 3).then(|| Armed::draw(&mut self.rng));
         let markets = Arc::clone(&self.markets);
         let done = self.operator.handle(&markets, armed, &mut self.rng, &mut self.tally).await?;
+        if self.operator.has_written {
+            self.seats.iter_mut().flatten().for_each(Worker::overtake);
+        }
         let (Written::Told(line) | Written::Crashed(line)) = done;
         self.say("operator", &line);
         Ok(())

@@ -21,11 +21,13 @@ pub struct Operator {
     pub discarded: BTreeSet<LetterKey>,
     /// Those of which nobody can tell, as an answer got lost.
     pub unsure: BTreeSet<LetterKey>,
+    /// Whether it is known to have written, when it last handled some.
+    pub has_written: bool,
 }
 
 impl Operator {
     pub fn new(seat: &Seat) -> Self {
-        Self { seat: seat.clone(), discarded: BTreeSet::new(), unsure: BTreeSet::new() }
+        Self { seat: seat.clone(), discarded: BTreeSet::new(), unsure: BTreeSet::new(), has_written: false }
     }
 
     /// Takes some of what there is, and tries it again with `markets`, or discards it; `armed` may happen meanwhile.
@@ -36,6 +38,7 @@ impl Operator {
         rng: &mut ChaCha8Rng,
         tally: &mut Tally,
     ) -> Result<Written, String> {
+        self.has_written = false;
         let with_discarded = rng.random_ratio(1, 4);
         let mut keys = self.all(with_discarded).await?;
         keys.retain(|_| rng.random_bool(0.5));
@@ -57,6 +60,7 @@ impl Operator {
         if let Some((edge, fault)) = fired {
             tally.database(edge, fault);
         }
+        self.has_written = matches!(done, Some(Ok(_)));
         match done {
             Some(Ok(handled)) => self.heard(handled, tally).map(|heard| Written::Told(format!("{line}: {heard}"))),
             Some(Err(error)) if error.trouble() == Trouble::Lasting || fired.is_none() => {

@@ -48,12 +48,11 @@ enum Work {
     Planned {
         plan: Plan,
         slices: Arc<[Slice]>,
+        /// Whether somebody is known to have written since.
+        is_overtaken: bool,
     },
     /// To be planned where nobody else can write.
-    Again {
-        slices: Vec<Slice>,
-        asks_first: bool,
-    },
+    Again { slices: Vec<Slice>, asks_first: bool },
 }
 
 /// What came of a step, in words for the trace; `Err`: what no worker may ever meet.
@@ -191,7 +190,7 @@ impl Worker {
             let _ = write!(line, ": late events");
         }
         self.queue.push_back(match planned {
-            Some(plan) => Work::Planned { plan, slices },
+            Some(plan) => Work::Planned { plan, slices, is_overtaken: false },
             None => Work::Again { slices: slices.to_vec(), asks_first: false },
         });
         Ok(line)
@@ -215,6 +214,15 @@ impl Worker {
         slices
     }
 
+    /// Somebody else has written: what is planned must never be done so.
+    pub fn overtake(&mut self) {
+        for work in &mut self.queue {
+            if let Work::Planned { is_overtaken, .. } = work {
+                *is_overtaken = true;
+            }
+        }
+    }
+
     /// Whether there is a transaction to go on with.
     pub fn can_write(&self) -> bool {
         !self.queue.is_empty()
@@ -224,10 +232,13 @@ impl Worker {
     pub async fn write(&mut self, armed: Option<Armed>, tally: &mut Tally) -> Result<Written, String> {
         match self.queue.pop_front() {
             None => Ok(Written::Told("has nothing to write".to_owned())),
-            Some(Work::Planned { plan, slices }) => {
+            Some(Work::Planned { plan, slices, is_overtaken }) => {
                 self.faults.arm(armed);
                 let done = self.faults.or_crash(self.store.execute(plan)).await;
                 let line = format!("executes{}", worded(&slices));
+                if is_overtaken && matches!(done, Some(Ok(_))) {
+                    return Err(format!("{line}: done as planned, though dead letters were handled since"));
+                }
                 self.written(line, slices.to_vec(), done.map(|done| done.map(|done| done.refolded)), tally).await
             }
             Some(Work::Again { slices, asks_first: true }) => {
