@@ -110,6 +110,7 @@ pub const BARS: &[Bar] = &[
     Bar { cases: "live", figure: "idle_cpu_percent", limit: Limit::AtMost(1.0) },
     Bar { cases: "contention/", figure: "ratio_to_one_stream", limit: Limit::AtLeast(0.9) },
     Bar { cases: "verify/", figure: "ratio_to_backfill", limit: Limit::AtLeast(1.0) },
+    Bar { cases: "verify/", figure: "peak_rss_mb", limit: Limit::AtMost(64.0) },
     Bar { cases: "rebuild/", figure: "ratio_to_backfill", limit: Limit::AtLeast(1.0) },
     Bar { cases: "growth/", figure: "ratio_to_small", limit: Limit::AtLeast(0.8) },
     Bar { cases: "growth/", figure: "startup_ms", limit: Limit::AtMost(300.0) },
