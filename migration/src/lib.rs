@@ -15,6 +15,7 @@ mod m20261122_000005_letters;
 mod m20261127_000006_addresses;
 mod m20261127_000007_scanned;
 mod m20261128_000008_mapping;
+mod m20261128_000009_reordered;
 
 /// All schema changes, oldest first.
 pub struct Migrator;
@@ -23,7 +24,7 @@ pub struct Migrator;
 pub const MIGRATIONS_TABLE: &str = "event_worker_migrations";
 
 /// The tables that migrations create.
-pub const TABLES: [&str; 13] = [
+pub const TABLES: [&str; 14] = [
     "checkpoints",
     "observer_status",
     "markets",
@@ -37,6 +38,7 @@ pub const TABLES: [&str; 13] = [
     "imports",
     "commits",
     "workers",
+    "reordered",
 ];
 
 /// The indexes that only readers need, by table and columns. The others find the events of an order or offer, for late ones.
@@ -62,6 +64,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000006_addresses::Migration),
             Box::new(m20261127_000007_scanned::Migration),
             Box::new(m20261128_000008_mapping::Migration),
+            Box::new(m20261128_000009_reordered::Migration),
         ]
     }
 

@@ -44,7 +44,7 @@ pub const OWNED: &[&str] = &["owner"];
 pub const HELD: &[&str] = &["collection_id"];
 
 /// Observers' names: market and stream, 30 characters each.
-const OBSERVER: u32 = 64;
+pub const OBSERVER: u32 = 64;
 /// Ids of orders and offers: market and key.
 const DEAL: u32 = 100;
 

@@ -69,6 +69,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
         worker: args.worker,
         until_caught_up: args.until_caught_up,
         accept_mapping: false,
+        from_version: None,
     };
     let prepared = run::prepare(&settings, url.clone())?;
     let board = Arc::new(Board::new(&prepared.markets));

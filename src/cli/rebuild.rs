@@ -133,7 +133,11 @@ async fn finish(
 ) -> Outcome {
     for _ in 0..TRIES {
         fold(rebuild, config, markets, cancel).await?;
-        match rebuild.swap().await {
+        let swapped = async {
+            rebuild.reorder(markets).await?;
+            rebuild.swap().await
+        };
+        match swapped.await {
             Ok(Swap::Done) => return Ok(()),
             Ok(Swap::Behind) => {}
             Err(error) if error.trouble() == Trouble::Contended => tracing::info!("trying again to swap: {error}"),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, Outcome, cannot_connect, ending_in_time, log_to_stdout, subjects, until_signal};
 use crate::api;
 use crate::backoff::Backoff;
-use crate::chain::LOCAL_CHAIN;
+use crate::chain::{LOCAL_CHAIN, Version};
 use crate::config::{Database, Logs, Node, ReadFrom, Worker};
 use crate::market::Markets;
 use crate::observer::{self, Board, Cause, Stopped};
@@ -32,6 +32,10 @@ pub struct Args {
     /// until a `rebuild`
     #[arg(long)]
     pub accept_mapping: bool,
+    /// Where streams of module events begin that have executed none yet, instead of where their market's file says:
+    /// what was emitted before is left out for good
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u64).range(..=i64::MAX.cast_unsigned()))]
+    pub from_version: Option<u64>,
 }
 
 /// A worker whose settings have all been checked.
@@ -42,6 +46,7 @@ pub struct Prepared {
     read_from: ReadFrom,
     service: Option<StreamService>,
     accept_mapping: bool,
+    from_version: Option<Version>,
     config: observer::Config,
     api: api::Config,
 }
@@ -76,6 +81,7 @@ pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
         read_from,
         service: args.worker.reading().stream()?.map(StreamService::new).transpose().map_err(Failure::Setting)?,
         accept_mapping: args.accept_mapping,
+        from_version: args.from_version.and_then(Version::new),
         config,
         api: args.worker.api()?,
     })
@@ -83,7 +89,7 @@ pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
 
 /// Runs the worker until `cancel`, or until it is caught up if so asked.
 pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationToken) -> Outcome {
-    let Prepared { url, nodes, markets, read_from, service, accept_mapping, config, api } = prepared;
+    let Prepared { url, nodes, markets, read_from, service, accept_mapping, from_version, config, api } = prepared;
     let serving = CancellationToken::new();
     let _stop_serving = serving.clone().drop_guard();
     tokio::spawn(api::serve(api, told(&board, &nodes), serving));
@@ -135,7 +141,11 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         Some(Err(error)) => return Err(error.into()),
         None => return Ok(()),
     }
-    let subject = subjects::subjects(&nodes, &markets, &store, read_from, service);
+    let starts = match patiently(&cancel, &board, || store.starts()).await {
+        Some(known) => subjects::starts(&known?, &markets, from_version)?,
+        None => return Ok(()),
+    };
+    let subject = subjects::subjects(&nodes, &markets, &store, read_from, service, starts);
     let stopped = observer::run(config, store.clone(), Arc::clone(&markets), subject, board, cancel).await?;
     store.close().await?;
     match &stopped[..] {

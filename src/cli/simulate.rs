@@ -34,6 +34,9 @@ pub struct Args {
     /// Refuses the transaction stream without this key
     #[arg(long, value_name = "KEY")]
     stream_key: Option<String>,
+    /// Some transactions do what nobody could put in order by the kinds of their events alone
+    #[arg(long)]
+    contrary: bool,
     /// The same seed gives the same chain to the last byte
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -70,6 +73,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
         spacing: args.spacing,
         module_events: args.module_events,
         stream_key: args.stream_key.filter(|key| !key.is_empty()),
+        contrary: args.contrary,
         faults: args.fault.parse().map_err(|error| wrong("--fault", &args.fault, &format!("{error}")))?,
         ends_at: None,
     };

@@ -1,14 +1,15 @@
 //! Which subject each stream is read from.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Failure;
 use crate::chain::{Source, Version};
 use crate::config::ReadFrom;
 use crate::market::{Market, Markets, Stream};
-use crate::state::{Store, Trouble};
+use crate::state::{SET_START, Start, Store, Trouble};
 use crate::subject::{
-    AnySubject, EventHandles, Locate, Nodes, Numbers, ScannedStream, StreamService, SubjectError, Transactions,
+    AnySubject, Blocks, EventHandles, Locate, Nodes, Numbers, ScannedStream, StreamService, SubjectError, Transactions,
 };
 
 /// Refuses streams that cannot be read in that way.
@@ -31,6 +32,38 @@ pub fn from_the_first(markets: &Markets, from: ReadFrom) -> impl Iterator<Item =
     markets.iter().filter(is_unbounded)
 }
 
+/// Where streams begin that were told to begin elsewhere than their file says, by observer.
+pub type Starts = BTreeMap<String, Version>;
+
+/// Where streams begin, by `--from-version` now or in an earlier run. Only streams that we number can: the chain numbers the
+/// events of a handle from 0, and that none of them is missing is proved by these numbers.
+pub fn starts(
+    known: &BTreeMap<String, Start>,
+    markets: &Markets,
+    from_version: Option<Version>,
+) -> Result<Starts, Failure> {
+    let mut starts: Starts =
+        known.iter().filter_map(|(observer, start)| Some((observer.clone(), start.set?))).collect();
+    let Some(version) = from_version else { return Ok(starts) };
+    let is_new = |stream: &Stream| known.get(&*stream.observer).is_none_or(|start| !start.has_events);
+    // The same command may be given again.
+    let is_there = |stream: &Stream| known.get(&*stream.observer).is_some_and(|start| start.set == Some(version));
+    let (ours, others): (Vec<_>, Vec<_>) = markets
+        .streams()
+        .partition(|stream| stream.source == Source::ModuleEvent && (is_new(stream) || is_there(stream)));
+    if ours.is_empty() {
+        return Err(Failure::Setting(format!(
+            "--from-version {version}: nothing begins there: it is for module events of which none has been executed; handles are read from their first event on, and what has been executed goes on where it stands"
+        )));
+    }
+    for stream in others {
+        let why = if is_new(stream) { "the events of a handle begin with the first" } else { "it has events already" };
+        tracing::info!("{} does not begin at version {version}: {why}", stream.observer);
+    }
+    starts.extend(ours.iter().map(|stream| (stream.observer.to_string(), version)));
+    Ok(starts)
+}
+
 /// How each stream of `markets` is read: what is scanned, from `service` if there is one, and on from where `store` has it.
 pub fn subjects(
     nodes: &Arc<Nodes>,
@@ -38,8 +71,9 @@ pub fn subjects(
     store: &Store,
     from: ReadFrom,
     service: Option<StreamService>,
+    starts: Starts,
 ) -> impl Fn(&Stream) -> AnySubject + use<> {
-    let handles = EventHandles::new(Arc::clone(nodes));
+    let (handles, blocks) = (EventHandles::new(Arc::clone(nodes)), Arc::new(Blocks::new(Arc::clone(nodes))));
     let scanned = markets.streams().filter(|stream| is_scanned(stream, from));
     let types: Vec<_> = scanned.flat_map(|stream| stream.events.iter().cloned()).collect();
     let transactions = Arc::new(match service {
@@ -48,15 +82,20 @@ pub fn subjects(
     });
     let (markets, store) = (Arc::clone(markets), store.clone());
     move |stream| {
+        let own = markets.stream(&stream.observer).cloned();
         if !is_scanned(stream, from) {
-            return AnySubject::Handle(handles.at(&stream.source));
+            let handle = handles.at(&stream.source);
+            return AnySubject::Handle(match own.filter(|stream| stream.may_lack_time()) {
+                Some(stream) => handle.timed(Arc::clone(&blocks), Box::new(move |event| stream.lacks_time(event))),
+                None => handle,
+            });
         }
         let numbers = if stream.source == Source::ModuleEvent { Numbers::Ours } else { Numbers::Chain };
         let market = markets.iter().find(|market| market.name == stream.market);
-        let first = market.and_then(|market| market.first_version).unwrap_or_default();
-        let own = markets.stream(&stream.observer).cloned();
+        let set = starts.get(&*stream.observer).copied();
+        let first = set.or_else(|| market.and_then(|market| market.first_version)).unwrap_or_default();
         let belongs = Box::new(move |event: &_| own.as_ref().is_some_and(|stream| stream.has(event)));
-        let locate = locate(&store, &stream.observer, &definition(stream, first), numbers);
+        let locate = locate(&store, &stream.observer, &definition(stream, first, set.is_some()), numbers);
         AnySubject::Scanned(ScannedStream::new(Arc::clone(&transactions), belongs, numbers, first, locate))
     }
 }
@@ -66,10 +105,10 @@ fn is_scanned(stream: &Stream, from: ReadFrom) -> bool {
 }
 
 /// What decides which events are found, and so the numbers of those that we number.
-fn definition(stream: &Stream, first: Version) -> String {
+fn definition(stream: &Stream, first: Version, is_set: bool) -> String {
     let mut types: Vec<_> = stream.events.iter().map(AsRef::as_ref).collect();
     types.sort_unstable();
-    format!("{} from version {first} on", types.join(", "))
+    format!("{} from version {first}{}", types.join(", "), if is_set { SET_START } else { " on" })
 }
 
 fn locate(store: &Store, observer: &Arc<str>, definition: &str, numbers: Numbers) -> Locate {

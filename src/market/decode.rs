@@ -70,6 +70,22 @@ impl Stream {
         Ok(MarketEvent { key, ..decoded })
     }
 
+    /// Whether there may be events of it that tell no time of their own.
+    #[must_use]
+    pub fn may_lack_time(&self) -> bool {
+        match self.rules.get(Field::Time) {
+            None => true,
+            Some(Rule::At { absent, .. }) => matches!(absent, Absent::Untold),
+            Some(Rule::Constant(_) | Rule::TypeArgument(_)) => false,
+        }
+    }
+
+    /// Whether `raw` tells no time of its own, as far as it can be understood.
+    #[must_use]
+    pub fn lacks_time(&self, raw: &RawEvent) -> bool {
+        !self.rules.has(Field::Time) || !self.decode(raw).is_ok_and(|event| event.time.is_some())
+    }
+
     fn key(&self, event: &Event, decoded: &MarketEvent) -> Result<Option<Key>, Refusal> {
         let address = |address: Option<Address>| address.map(|address| address.to_string());
         let mut text = String::new();

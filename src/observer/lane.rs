@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::order::AskOrder;
 use super::room::Ticket;
 use crate::chain::{ChainId, SeqNo, Version};
 use crate::market::Stream;
@@ -45,6 +46,8 @@ pub(super) struct Sender {
 pub(super) struct Lane {
     pub stream: Arc<Stream>,
     pub position: watch::Sender<Position>,
+    /// Tells the order of events within a version.
+    pub order: AskOrder,
     /// Whether more is coming at once.
     pub busy: bool,
     /// Whether this worker executes the stream.
@@ -81,10 +84,11 @@ impl Sender {
 }
 
 impl Lane {
-    pub fn new(stream: &Arc<Stream>, next: SeqNo) -> Self {
+    pub fn new(stream: &Arc<Stream>, next: SeqNo, order: AskOrder) -> Self {
         Self {
             stream: Arc::clone(stream),
             position: watch::channel(Position { next, ..Position::default() }).0,
+            order,
             busy: false,
             is_open: false,
             epoch: None,
@@ -126,9 +130,20 @@ impl Lane {
         }
     }
 
+    /// How many events wait.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
     /// The versions of what is waiting, ascending.
     pub fn versions(&self) -> impl DoubleEndedIterator<Item = Version> {
         self.events.iter().map(|event| event.raw.version)
+    }
+
+    /// The events of `version` that are waiting.
+    pub fn of_version(&self, version: Version) -> impl Iterator<Item = &Executed> {
+        let first = self.events.partition_point(|event| event.raw.version < version);
+        self.events.range(first..).take_while(move |event| event.raw.version == version)
     }
 
     /// How many events wait up to `horizon`.
@@ -186,6 +201,11 @@ impl Lane {
         self.position.send_modify(|position| position.failed = Some(reason));
     }
 
+    /// Whether `slice`, which was taken, may still be committed.
+    pub fn holds(&self, slice: &Slice) -> bool {
+        self.is_open && self.epoch == slice.epoch && !self.has_failed()
+    }
+
     pub fn has_failed(&self) -> bool {
         self.position.borrow().failed.is_some()
     }
@@ -193,6 +213,8 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::task::AbortOnDropHandle;
+
     use super::super::room::Room;
     use super::*;
     use crate::chain::RawEvent;
@@ -219,7 +241,8 @@ mod tests {
     #[tokio::test]
     async fn what_another_worker_has_executed_takes_no_room() {
         let stream = &Market::built_in("imart", None).unwrap().streams[0];
-        let mut lane = Lane::new(stream, SeqNo::ZERO);
+        let mut lane =
+            Lane::new(stream, SeqNo::ZERO, Box::new(|_| AbortOnDropHandle::new(tokio::spawn(async { Ok(None) }))));
         let (messages, mut received) = mpsc::unbounded_channel();
         let sender = lane.sender(0, messages);
         let room = Room::new(1, 1 << 20);

@@ -2,7 +2,8 @@
 //!
 //! Which observers this worker executes say the leases that it keeps ([`lease`]). While it has one it is on [`duty`]: a
 //! [`feed`] reads [`pages`], several at once while it is behind, within the [`room`] that all feeds share, checks and decodes
-//! them. One [`writer`] takes what all feeds have ready, in ledger order where they are far behind, and commits it. What is
+//! them. One [`writer`] takes what all feeds have ready, in ledger order where they are far behind, asks for the [`order`] within a
+//! version where rows depend on it, and commits it. What is
 //! going on stands on the [`board`], from which the [`reporter`] tells `observer_status`,
 //! [`metrics`] Prometheus, and [`progress`] people; [`watch`] names whoever does not answer.
 
@@ -13,6 +14,7 @@ mod indexes;
 mod lane;
 mod lease;
 mod metrics;
+mod order;
 mod pages;
 mod progress;
 mod reason;
@@ -97,12 +99,14 @@ pub async fn run<S: Subject>(
     let mut duties = JoinSet::new();
     for (index, (stream, checkpoint)) in markets.streams().zip(checkpoints).enumerate() {
         board.executed(index, checkpoint.next, None);
+        let subject = Arc::new(Watched::new(subject(stream), index, &board));
+        let lane = writer.lane(stream, checkpoint.next, &subject);
         let duty = Duty {
             index,
             stream: Arc::clone(stream),
-            subject: Arc::new(Watched::new(subject(stream), index, &board)),
+            subject,
             store: store.clone(),
-            lane: writer.lane(stream, checkpoint.next),
+            lane,
             lease: leases.of[index].clone(),
             config: config.clone(),
             chain_id,

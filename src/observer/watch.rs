@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::board::{Board, Cause, State};
-use crate::chain::{SeqNo, Timestamp};
+use crate::chain::{EventOrder, SeqNo, Timestamp, Version};
 use crate::state::now;
 use crate::subject::{Counter, Page, Subject, SubjectError};
 
@@ -99,6 +99,11 @@ impl<S: Subject> Subject for Watched<S> {
     async fn archived_page(&self, from: SeqNo) -> Result<Page, SubjectError> {
         let _asking = self.asking();
         self.subject.archived_page(from).await
+    }
+
+    async fn order(&self, version: Version) -> Result<Option<EventOrder>, SubjectError> {
+        let _asking = self.asking();
+        self.subject.order(version).await
     }
 
     async fn counter(&self) -> Result<Counter, SubjectError> {

@@ -4,6 +4,7 @@
 //! The writer has a thread of its own, and its commits another: a database that has answered a statement gets the next
 //! one at once, whoever is decoding or planning. Plans are made where everything else runs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +17,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::board::{Board, Cause, Waits};
 use super::lane::{Lane, Message, Sender};
+use super::order::{self, Asked};
 use super::room::Room;
 use super::watch::{Asking, Whom};
 use crate::backoff::Backoff;
 use crate::chain::{SeqNo, Version};
 use crate::market::{Markets, Stream};
-use crate::state::{After, Committed, EVENTS_PER_COMMIT, Plan, Slice, Store, StoreError, Trouble};
+use crate::state::{After, Committed, EVENTS_PER_COMMIT, Orders, Plan, Slice, Store, StoreError, Trouble};
+use crate::subject::Subject;
 
 /// How long streams that are catching up wait for one another's next page, so that events come in ledger order and late
 /// ones, which cost more, stay rare. Never a condition: without it the result is the same.
@@ -34,16 +37,22 @@ pub(super) struct Writer {
     store: Store,
     markets: Arc<Markets>,
     room: Arc<Room>,
-    board: Arc<Board>,
-    cancel: CancellationToken,
-    lanes: Vec<Lane>,
-    messages: mpsc::UnboundedReceiver<(usize, Message)>,
+    pub(super) board: Arc<Board>,
+    pub(super) cancel: CancellationToken,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) messages: mpsc::UnboundedReceiver<(usize, Message)>,
     /// Handed to the feeds; gone once they are all made.
     sender: Option<mpsc::UnboundedSender<(usize, Message)>>,
     /// The commit that the next transaction is planned beside.
     under_way: Option<UnderWay>,
     /// Where transactions are planned.
     planners: Handle,
+    /// The order of events within versions, as it was asked for.
+    pub(super) orders: Orders,
+    /// That of versions of which events are waiting, asked for while what is before them is committed.
+    pub(super) ahead: BTreeMap<Version, Asked>,
+    /// The lanes that wait for it, as the board says.
+    pub(super) unordered: BTreeSet<usize>,
 }
 
 struct UnderWay {
@@ -65,12 +74,27 @@ impl Writer {
         let (sender, messages) = mpsc::unbounded_channel();
         let sender = Some(sender);
         let planners = Handle::current();
-        Self { store, markets, room, board, cancel, lanes: vec![], messages, sender, under_way: None, planners }
+        Self {
+            store,
+            markets,
+            room,
+            board,
+            cancel,
+            lanes: vec![],
+            messages,
+            sender,
+            under_way: None,
+            planners,
+            orders: Orders::default(),
+            ahead: BTreeMap::new(),
+            unordered: BTreeSet::new(),
+        }
     }
 
-    /// A lane for `stream`, whose next event is `next`. Lanes are numbered as they are made.
-    pub fn lane(&mut self, stream: &Arc<Stream>, next: SeqNo) -> Sender {
-        let lane = Lane::new(stream, next);
+    /// A lane for `stream`, whose next event is `next`, and whose `subject` tells the order within a version. Lanes are
+    /// numbered as they are made.
+    pub fn lane<S: Subject>(&mut self, stream: &Arc<Stream>, next: SeqNo, subject: &Arc<S>) -> Sender {
+        let lane = Lane::new(stream, next, order::asking(subject, &self.planners));
         let messages = self.sender.clone().unwrap_or_else(|| mpsc::unbounded_channel().0);
         let sender = lane.sender(self.lanes.len(), messages);
         self.lanes.push(lane);
@@ -91,7 +115,13 @@ impl Writer {
     async fn run(mut self) {
         self.sender = None;
         while let Some(slices) = self.next().await {
-            self.commit_behind(slices.into()).await;
+            let slices = self.in_order(slices).await;
+            if self.cancel.is_cancelled() {
+                break;
+            }
+            if !slices.is_empty() {
+                self.commit_behind(slices.into()).await;
+            }
         }
         self.land().await;
     }
@@ -102,7 +132,7 @@ impl Writer {
         let mut waiting_since = None;
         loop {
             while let Ok((index, message)) = self.messages.try_recv() {
-                self.lanes[index].receive(message);
+                self.receive(index, message);
             }
             if self.cancel.is_cancelled() {
                 return None;
@@ -162,7 +192,7 @@ impl Writer {
             }
             message = self.messages.recv() => match message {
                 Some((index, message)) => {
-                    self.lanes[index].receive(message);
+                    self.receive(index, message);
                     More::Came
                 }
                 None => More::Never,
@@ -262,7 +292,7 @@ impl Writer {
     }
 
     /// Waits for the commit under way; whether it was done as planned.
-    async fn land(&mut self) -> bool {
+    pub(super) async fn land(&mut self) -> bool {
         let Some(under_way) = &mut self.under_way else { return true };
         let committed = (&mut under_way.commit).await;
         self.landed(committed).await
@@ -323,9 +353,11 @@ impl Writer {
             if self.cancel.is_cancelled() {
                 return Ok(());
             }
+            // An order that was asked for since they were taken, for others, holds for these as well.
+            order::place(&mut slices, &self.orders);
             let asking = Asking::of(&self.board, Whom::Database);
             let done = match failure.take() {
-                None => self.store.commit(&self.markets, &slices).await.map(drop),
+                None => self.store.commit_in_order(&self.markets, &slices, &self.orders).await.map(drop),
                 Some(error) => Err(error),
             };
             drop(asking);
@@ -333,6 +365,10 @@ impl Writer {
                 self.done(&slices);
                 return Ok(());
             };
+            if let StoreError::Unordered(versions) = &error {
+                Box::pin(self.order(versions, &mut slices)).await;
+                continue;
+            }
             tracing::debug!("a commit is tried again: {error}");
             match error.trouble() {
                 Trouble::Contended => {
@@ -422,7 +458,7 @@ impl Writer {
         }
     }
 
-    fn index(&self, slice: &Slice) -> Option<usize> {
+    pub(super) fn index(&self, slice: &Slice) -> Option<usize> {
         self.lanes.iter().position(|lane| lane.stream.observer == slice.stream.observer)
     }
 }

@@ -44,11 +44,13 @@ impl View<'_> {
         }
         self.refuse_pruned("block_pruned", version)?;
         let height = version / Head::BLOCK;
-        let (first, last) = (height * Head::BLOCK, height * Head::BLOCK + Head::BLOCK - 1);
+        let first = height * Head::BLOCK;
+        // A block has one time, which its transactions tell as well: it ends where theirs moves on.
+        let (first, last) = self.ledger.of_one_time(version, first, first + Head::BLOCK - 1);
         let block = json!({
             "block_height": height.to_string(),
-            "block_hash": dice::hash(self.seed, BLOCK_HASH, height),
-            "block_timestamp": self.ledger.timestamp(last).to_string(),
+            "block_hash": dice::hash(self.seed, BLOCK_HASH, first),
+            "block_timestamp": self.ledger.timestamp(version).to_string(),
             "first_version": first.to_string(),
             "last_version": last.to_string(),
             "transactions": null,

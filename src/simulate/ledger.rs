@@ -168,6 +168,15 @@ impl Ledger {
         opening - VERSION_STEP * i64::try_from(before).unwrap_or(0)
     }
 
+    /// The versions around `version`, from `first` to `last` at most, at which chain time is the same.
+    pub fn of_one_time(&self, version: u64, first: u64, last: u64) -> (u64, u64) {
+        let time = self.timestamp(version);
+        let is_other = |other: &u64| self.timestamp(*other) != time;
+        let first = (first..version).rev().find(is_other).map_or(first, |other| other + 1);
+        let last = (version..=last).find(is_other).map_or(last, |other| other - 1);
+        (first, last)
+    }
+
     /// Stream and sequence number of each event of a transaction, in the order of the chain.
     pub fn events_of(&self, executed: &Executed) -> &[(Stream, usize)] {
         let next = self.transactions.partition_point(|other| other.version <= executed.version);

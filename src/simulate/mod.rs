@@ -93,6 +93,8 @@ pub struct Config {
     pub module_events: bool,
     /// The key without which the transaction stream is refused.
     pub stream_key: Option<String>,
+    /// Whether transactions do things that nobody could put in order by their kinds alone.
+    pub contrary: bool,
     /// What goes wrong.
     pub faults: Faults,
     /// When the last event before the start happened, in microseconds since 1970; otherwise the first one happens at the
@@ -112,6 +114,7 @@ impl Default for Config {
             spacing: 5_000,
             module_events: false,
             stream_key: None,
+            contrary: false,
             faults: Faults::default(),
             ends_at: None,
         }
@@ -160,7 +163,7 @@ impl Node {
         let node = Self {
             clock: Clock::new(config.seed, config.events, config.rate, config.ends_at),
             gallery: Gallery::new(config.seed, config.collections, config.tokens),
-            world: Mutex::new(World::new(config.seed)),
+            world: Mutex::new(World::new(config.seed, config.contrary)),
             ledger: RwLock::new(Ledger::new(config.seed, config.spacing)),
             faults: RwLock::new(config.faults.clone()),
             luck: luck(1),

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::entities::{checkpoints, commits};
 use super::error::answered;
 use super::value::{now, stored};
-use super::{Edge, Plan, Store, StoreError};
+use super::{Edge, Orders, Plan, Store, StoreError};
 use crate::chain::{ChainId, RawEvent, SeqNo, Timestamp};
 use crate::market::fold::Entry;
 use crate::market::{Markets, Refusal, Stream};
@@ -118,10 +118,30 @@ impl Store {
 
     /// Executes slices of different streams in one transaction that is planned inside, where nobody else can write.
     pub async fn commit(&self, markets: &Markets, slices: &[Slice]) -> Result<Committed, StoreError> {
+        self.commit_alone(markets, slices, None).await
+    }
+
+    /// The same, by the order of events within versions that `orders` has. [`StoreError::Unordered`]: rows depend on the
+    /// order within others; nothing has happened.
+    pub async fn commit_in_order(
+        &self,
+        markets: &Markets,
+        slices: &[Slice],
+        orders: &Orders,
+    ) -> Result<Committed, StoreError> {
+        self.commit_alone(markets, slices, Some(orders)).await
+    }
+
+    async fn commit_alone(
+        &self,
+        markets: &Markets,
+        slices: &[Slice],
+        orders: Option<&Orders>,
+    ) -> Result<Committed, StoreError> {
         let transaction = self.begin_on(&self.commits).await?;
         let executed = async {
             self.count_up(&transaction, None).await?;
-            let plan = answered(self.plan_alone(&*transaction, markets, slices.into())).await?;
+            let plan = answered(self.plan_alone(&*transaction, markets, slices.into(), orders)).await?;
             self.carry_out(&transaction, plan).await
         };
         let executed = executed.await;

@@ -1,10 +1,13 @@
 //! What a database's error means for us: try again, wait, or give up.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 use tokio::time::timeout;
+
+use crate::chain::Version;
 
 /// Longer than any server takes that will ever answer: lock waits end after 10 s, or twice that (`connect`).
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
@@ -21,6 +24,9 @@ pub enum StoreError {
     /// Somebody else has written rows since a plan read them.
     #[error("another process has written meanwhile")]
     Overtaken,
+    /// Rows depend on the order of events within these versions, which nobody has asked for.
+    #[error("the order of events within versions {0:?} is not known")]
+    Unordered(BTreeSet<Version>),
     /// There is no server where the URL says.
     #[error("{0}")]
     Unreachable(String),
@@ -47,7 +53,7 @@ impl StoreError {
         match self {
             Self::Db(error) => trouble(error),
             Self::Unreachable(_) => Trouble::Away,
-            Self::Overtaken => Trouble::Contended,
+            Self::Overtaken | Self::Unordered(_) => Trouble::Contended,
             Self::Moved(_) | Self::Refused(_) => Trouble::Lasting,
         }
     }

@@ -222,7 +222,7 @@ impl Store {
         }
         let mut writes = Statements::new(self.backend, self.tables);
         let batch: Vec<_> = entries.iter().collect();
-        self.folded_alone(transaction, markets, &batch).await?.write_rows(&mut writes, self.tables, now)?;
+        self.folded_alone(transaction, markets, &batch, None).await?.write_rows(&mut writes, self.tables, now)?;
         writes.insert::<activities::Entity>(entries.iter().map(convert::activity))?;
         let timed = entries.iter().filter_map(|entry| {
             let key = LetterKey { observer: Arc::clone(&entry.observer), seq_no: entry.seq_no };
@@ -313,7 +313,11 @@ async fn read(
     Ok(rows.into_iter().map(|row| (LetterKey::of(&row), row)).collect())
 }
 
-async fn stored(db: &impl ConnectionTrait, keys: &[LetterKey]) -> Result<BTreeMap<LetterKey, RawEvent>, StoreError> {
+/// The stored events of these keys.
+pub(super) async fn stored(
+    db: &impl ConnectionTrait,
+    keys: &[LetterKey],
+) -> Result<BTreeMap<LetterKey, RawEvent>, StoreError> {
     use events::Column::{Observer, SeqNo};
     let mut stored = BTreeMap::new();
     for row in events::Entity::find().filter(these(keys, Observer, SeqNo)).all(db).await? {
@@ -324,7 +328,7 @@ async fn stored(db: &impl ConnectionTrait, keys: &[LetterKey]) -> Result<BTreeMa
 }
 
 /// The rows of these keys; none for no key.
-fn these<C: ColumnTrait>(keys: &[LetterKey], observer: C, seq_no: C) -> Condition {
+pub(super) fn these<C: ColumnTrait>(keys: &[LetterKey], observer: C, seq_no: C) -> Condition {
     let observers: BTreeSet<&str> = keys.iter().map(|key| &*key.observer).collect();
     let of = |name: &str| {
         let numbers = keys.iter().filter(|key| &*key.observer == name).map(|key| key.seq_no.column());

@@ -12,6 +12,7 @@ use sea_orm::{
 use super::entities::{activities, collections, events, offers, orders, tokens};
 use super::tables::Tables;
 use super::{StoreError, convert};
+use crate::chain::RawEvent;
 use crate::market::Markets;
 use crate::market::fold::{Entry, Keys, Rows, TokenKey};
 
@@ -83,18 +84,24 @@ async fn entries_of(
     let mut entries = vec![];
     for row in query.all(db).await? {
         let (observer, raw) = convert::raw_event(row)?;
-        let stream = markets.stream(&observer).ok_or_else(|| {
-            StoreError::Refused(format!("a late event needs the stored events of {observer}, which no market of MARKETS has: add its market again"))
-        })?;
-        let entry = stream.entry(&raw).map_err(|why| {
-            StoreError::Refused(format!(
-                "the stored event {observer} {} no longer decodes ({why}): the market file has changed; start every worker again with the newest one",
-                raw.seq_no
-            ))
-        })?;
-        entries.push(entry);
+        entries.push(decoded(markets, &observer, &raw)?);
     }
     Ok(entries)
+}
+
+/// A stored event, decoded again.
+pub(super) fn decoded(markets: &Markets, observer: &str, raw: &RawEvent) -> Result<Entry, StoreError> {
+    let stream = markets.stream(observer).ok_or_else(|| {
+        StoreError::Refused(format!(
+            "a late event needs the stored events of {observer}, which no market of MARKETS has: add its market again"
+        ))
+    })?;
+    stream.entry(raw).map_err(|why| {
+        StoreError::Refused(format!(
+            "the stored event {observer} {} no longer decodes ({why}): the market file has changed; start every worker again with the newest one",
+            raw.seq_no
+        ))
+    })
 }
 
 fn texts(ids: &[Arc<str>]) -> impl Iterator<Item = &str> {

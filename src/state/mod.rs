@@ -17,10 +17,12 @@ mod load;
 mod mapping;
 mod merge;
 mod migrate;
+mod order;
 mod plan;
 mod progress;
 mod query;
 mod rebuild;
+mod reordered;
 mod sandbox;
 mod share;
 mod stored;
@@ -40,8 +42,9 @@ pub use inspect::ServerSetting;
 pub use lease::{Leases, Wants};
 pub use letters::{Handled, Letter, LetterFilter, LetterKey, LetterState};
 pub use migrate::Migration;
+pub use order::Orders;
 pub use plan::{After, Plan};
-pub use progress::{Checkpoint, ObserverReport};
+pub use progress::{Checkpoint, ObserverReport, SET_START, Start};
 pub use query::{Filter, Floor, Overview, Parked};
 pub use rebuild::{Rebuild, Swap};
 pub use snapshot::{Chunk, Snapshot};
@@ -115,8 +118,8 @@ impl Store {
     #[must_use]
     pub fn room(&self) -> usize {
         match self.backend {
-            DbBackend::MySql => 15 << 20,
-            _ => 11 << 20,
+            DbBackend::MySql => 13 << 20,
+            _ => 8 << 20,
         }
     }
 

@@ -13,10 +13,11 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, IdenStatic, Iterable, Que
 use super::commit::{Executed, Slice, THE_ROW};
 use super::entities::{activities, collections, commits, dead_letters, events, markets, offers, orders, tokens};
 use super::error::answered;
+use super::order::{Read, Way};
 use super::tables::Tables;
 use super::value::now;
 use super::write::Statements;
-use super::{Store, StoreError, convert, load};
+use super::{Orders, Store, StoreError, convert, load};
 use crate::chain::{Address, SeqNo, Timestamp};
 use crate::market::fold::{self, Changes, Collection, Entry, Keys, Rows, Token};
 use crate::market::{Markets, Stream};
@@ -55,7 +56,8 @@ impl Plan {
 
 impl Store {
     /// Plans the transaction that executes `slices`, on top of `before` if that one is still being committed. `None`: an
-    /// event comes late, and stored events are needed that `before` may bring; [`Store::commit`] can.
+    /// event comes late, and stored events are needed that `before` may bring, or depends on the place of a stored one of its
+    /// version; [`Store::commit`] can.
     pub async fn plan(
         &self,
         markets: &Markets,
@@ -67,7 +69,7 @@ impl Store {
             None => (answered(self.number()).await?, None),
         };
         let told = self.told(&slices);
-        Ok(match answered(self.folded(&self.reads, markets, &told, pending.as_deref())).await? {
+        Ok(match answered(self.folded(&self.reads, markets, &told, Way::Ahead(pending.as_deref()))).await? {
             Some(folded) => Some(folded.plan(self, slices, number)?),
             None => None,
         })
@@ -79,9 +81,10 @@ impl Store {
         db: &impl ConnectionTrait,
         markets: &Markets,
         slices: Arc<[Slice]>,
+        orders: Option<&Orders>,
     ) -> Result<Plan, StoreError> {
         // Nobody asks for its number.
-        self.folded_alone(db, markets, &self.told(&slices)).await?.plan(self, slices, 0)
+        self.folded_alone(db, markets, &self.told(&slices), orders).await?.plan(self, slices, 0)
     }
 
     /// What becomes of the rows that `batch` is about, whichever of its events are late, where nobody else can write.
@@ -90,9 +93,10 @@ impl Store {
         db: &impl ConnectionTrait,
         markets: &Markets,
         batch: &[&Entry],
+        orders: Option<&Orders>,
     ) -> Result<Folded, StoreError> {
         let bug = || StoreError::Refused("nothing is under way, and still something is waited for: a bug".to_owned());
-        self.folded(db, markets, batch, None).await?.ok_or_else(bug)
+        self.folded(db, markets, batch, Way::Alone(orders)).await?.ok_or_else(bug)
     }
 
     async fn number(&self) -> Result<i64, StoreError> {
@@ -106,8 +110,9 @@ impl Store {
         db: &impl ConnectionTrait,
         markets: &Markets,
         batch: &[&Entry],
-        pending: Option<&Rows>,
+        way: Way<'_>,
     ) -> Result<Option<Folded>, StoreError> {
+        let pending = if let Way::Ahead(pending) = way { pending } else { None };
         let mut keys = fold::keys(batch);
         let changing = pending.map(|pending| shared(pending, &mut keys));
         let mut rows = Rows::default();
@@ -120,18 +125,22 @@ impl Store {
             rows.collections.extend(collections);
         }
         let late = fold::late(batch, &rows);
-        let refolded = late.orders.len() + late.offers.len();
-        if refolded > 0 && pending.is_some() {
+        if pending.is_some() && late != Keys::default() {
             return Ok(None);
         }
         let history = load::history(db, self.tables, markets, &late).await?;
-        let changes = fold::fold(batch, &rows, &history);
+        let mut read = Read { batch, rows, late, history, again: vec![], placed: BTreeSet::new() };
+        if !self.place_stored(db, markets, way, &mut read).await? {
+            return Ok(None);
+        }
+        let mut folded = read.folded();
         let handed_on = pending.filter(|pending| pending.collections.len() < KNOWN_COLLECTIONS);
         let mut collections = handed_on.map(|pending| pending.collections.clone()).unwrap_or_default();
-        for known in [&rows, &changes.rows] {
+        for known in [&folded.before, &folded.changes.rows] {
             collections.extend(known.collections.iter().map(|(id, row)| (*id, row.clone())));
         }
-        Ok(Some(Folded { before: rows, changes, refolded, collections }))
+        folded.collections = collections;
+        Ok(Some(folded))
     }
 }
 
@@ -192,11 +201,13 @@ fn shared(pending: &Rows, keys: &mut Keys) -> Rows {
 
 /// Rows as they were, and what becomes of them.
 pub(super) struct Folded {
-    before: Rows,
-    changes: Changes,
-    refolded: usize,
+    pub before: Rows,
+    pub changes: Changes,
+    /// Stored events whose index has become known.
+    pub again: Vec<Entry>,
+    pub refolded: usize,
     /// What is known of collections afterwards.
-    collections: BTreeMap<Address, Collection>,
+    pub collections: BTreeMap<Address, Collection>,
 }
 
 impl Folded {
@@ -204,6 +215,7 @@ impl Folded {
         let now = now();
         let mut writes = Statements::new(store.backend, store.tables);
         store.write_events(&mut writes, &slices, now)?;
+        store.write_again(&mut writes, &self.again)?;
         self.write_rows(&mut writes, store.tables, now)?;
         let rows = Rows { collections: self.collections, ..self.changes.rows };
         Ok(Plan {

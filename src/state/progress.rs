@@ -32,6 +32,28 @@ pub struct Checkpoint {
     pub lease_epoch: i64,
 }
 
+/// How the words end by which a stream is looked for that was set to begin elsewhere than its market's file says.
+pub const SET_START: &str = " on, as --from-version says";
+
+/// Where a stream begins that we number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// The version that it was set to begin at.
+    pub set: Option<Version>,
+    /// Whether any of its events has been executed.
+    pub has_events: bool,
+}
+
+impl Start {
+    /// As a checkpoint has it.
+    #[must_use]
+    pub fn of(row: &checkpoints::Model) -> Self {
+        let said = row.scanned_for.as_deref().and_then(|text| text.strip_suffix(SET_START));
+        let version = said.and_then(|text| text.rsplit(' ').next()?.parse().ok());
+        Self { set: version.and_then(Version::new), has_events: row.executed_seq_no >= 0 }
+    }
+}
+
 /// What a worker tells about one of its observers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObserverReport {
@@ -119,6 +141,12 @@ impl Store {
             parked_in_a_row: self.parked_in_a_row(observer, row.executed_seq_no).await?,
             lease_epoch: row.lease_epoch,
         })
+    }
+
+    /// Where all streams begin, by observer.
+    pub async fn starts(&self) -> Result<BTreeMap<String, Start>, StoreError> {
+        let rows = answered(checkpoints::Entity::find().all(&self.db)).await?;
+        Ok(rows.into_iter().map(|row| (row.observer.clone(), Start::of(&row))).collect())
     }
 
     /// Where `observer` stands in a stream that is found by scanning; `definition` is what its events are looked for by. What

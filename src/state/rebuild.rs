@@ -66,6 +66,8 @@ impl Rebuild {
         let is_resumed = !anew && left_by(live).await?.as_deref() == Some(&*print);
         if !is_resumed {
             drop_all(live).await?;
+            // What is read from here on is told with its place.
+            live.db.execute_unprepared("DELETE FROM reordered").await?;
             for table in FOLDED.iter().chain(&TOLD).chain(&OWN) {
                 make_like(live, table).await?;
             }

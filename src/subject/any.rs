@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Counter, EventHandle, Page, ScannedStream, Subject, SubjectError};
-use crate::chain::SeqNo;
+use crate::chain::{EventOrder, SeqNo, Version};
 
 /// One of the kinds of subjects that a worker reads.
 pub enum AnySubject {
@@ -32,6 +32,13 @@ impl Subject for AnySubject {
         match self {
             Self::Handle(handle) => handle.archived_page(from).await,
             Self::Scanned(stream) => stream.archived_page(from).await,
+        }
+    }
+
+    async fn order(&self, version: Version) -> Result<Option<EventOrder>, SubjectError> {
+        match self {
+            Self::Handle(handle) => handle.order(version).await,
+            Self::Scanned(stream) => stream.order(version).await,
         }
     }
 

@@ -9,10 +9,11 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Handle, handles};
+use super::blocks::{Blocks, Untimed};
 use super::node::Question;
 use super::page::PageLimit;
 use super::{Counter, Ledger, Nodes, Page, Resource, Subject, SubjectError};
-use crate::chain::{self, Address, SeqNo, Source};
+use crate::chain::{self, Address, EventOrder, SeqNo, Source, Version};
 
 /// The event handles that a worker reads: those that one resource holds are looked at together.
 pub struct EventHandles {
@@ -28,6 +29,8 @@ pub struct EventHandle {
     limit: PageLimit,
     /// What the events' guids must have, once the resource has told.
     creation_number: OnceLock<u64>,
+    /// Where the times of events are found that tell none of their own, and which those are.
+    times: Option<(Arc<Blocks>, Untimed)>,
 }
 
 /// How a node is asked for a handle.
@@ -143,7 +146,13 @@ impl EventHandle {
 
     fn of(nodes: Arc<Nodes>, account: Address, place: Place) -> Self {
         let (limit, creation_number) = (PageLimit::default(), OnceLock::new());
-        Self { nodes, account, place, limit, creation_number }
+        Self { nodes, account, place, limit, creation_number, times: None }
+    }
+
+    /// The same, but `untimed` events get the times of their blocks before a page is given.
+    #[must_use]
+    pub fn timed(self, blocks: Arc<Blocks>, untimed: Untimed) -> Self {
+        Self { times: Some((blocks, untimed)), ..self }
     }
 
     /// The resource that holds it, and where in it.
@@ -189,8 +198,11 @@ impl EventHandle {
                 self.nodes.ask(question, read).await
             };
             match asked {
-                Ok((page, ledger)) => {
+                Ok((mut page, ledger)) => {
                     self.limit.fits(limit);
+                    if let Some((blocks, untimed)) = &self.times {
+                        blocks.fill(&mut page.events, untimed).await?;
+                    }
                     return Ok(Page { ledger, ..page });
                 }
                 Err(SubjectError::TooLong(_)) if self.limit.is_too_long(limit) => {}
@@ -239,6 +251,10 @@ impl Subject for EventHandle {
 
     async fn archived_page(&self, from: SeqNo) -> Result<Page, SubjectError> {
         self.read(from, true).await
+    }
+
+    async fn order(&self, version: Version) -> Result<Option<EventOrder>, SubjectError> {
+        self.nodes.order(version).await
     }
 
     async fn counter(&self) -> Result<Counter, SubjectError> {

@@ -4,6 +4,7 @@
 mod account;
 mod answer;
 mod any;
+mod blocks;
 mod error;
 mod handle;
 mod indexer;
@@ -11,6 +12,7 @@ mod inspect;
 mod metrics;
 mod node;
 mod nodes;
+mod order;
 mod pace;
 mod page;
 mod scan;
@@ -22,6 +24,7 @@ use std::time::Duration;
 pub use account::{Resource, SentTransactions, TableItem};
 pub use answer::{event_of_line, events_of_page};
 pub use any::AnySubject;
+pub use blocks::{Blocks, Untimed};
 pub use error::SubjectError;
 pub use handle::{EventHandle, EventHandles};
 pub use indexer::{IndexedCollection, IndexedToken, Indexer};
@@ -31,7 +34,7 @@ pub use page::Page;
 pub use scan::{Belongs, Locate, Located, Numbers, Place, ScannedStream, StreamConfig, StreamService, Transactions};
 pub use url::NodeUrl;
 
-use crate::chain::{ChainId, SeqNo, Timestamp, Version};
+use crate::chain::{ChainId, EventOrder, SeqNo, Timestamp, Version};
 
 /// A stream of numbered events that can be read from any position.
 ///
@@ -49,6 +52,11 @@ pub trait Subject: Send + Sync + 'static {
     /// The same, from wherever older history is kept; for a start that the source has no more.
     fn archived_page(&self, from: SeqNo) -> impl Future<Output = Result<Page, SubjectError>> + Send {
         async move { Err(SubjectError::Pruned(format!("there is no archive to ask for seq no {from}"))) }
+    }
+
+    /// The order of all events of a version; `None`: the source cannot tell, or has it no more.
+    fn order(&self, _version: Version) -> impl Future<Output = Result<Option<EventOrder>, SubjectError>> + Send {
+        async { Ok(None) }
     }
 
     /// How many events the stream has, as the source knows now.

@@ -23,16 +23,28 @@ const LONGEST_REST: Duration = Duration::from_mins(1);
 pub(super) struct Question<'a> {
     pub path: &'a str,
     pub body: Option<&'a str>,
+    /// Whether the answer is short, as those about a version are.
+    pub is_small: bool,
 }
 
 impl<'a> Question<'a> {
     pub fn get(path: &'a str) -> Self {
-        Self { path, body: None }
+        Self { path, body: None, is_small: false }
+    }
+
+    pub fn small(path: &'a str) -> Self {
+        Self { is_small: true, ..Self::get(path) }
     }
 
     pub fn post(path: &'a str, body: &'a str) -> Self {
-        Self { path, body: Some(body) }
+        Self { body: Some(body), ..Self::get(path) }
     }
+}
+
+/// Connections grow with what they have carried: many that carry little are kept apart from few that carry pages.
+pub(super) struct Clients {
+    pub large: Client,
+    pub small: Client,
 }
 
 pub(super) struct Node {
@@ -73,10 +85,11 @@ impl Node {
     }
 
     /// Sends one request and reads the whole answer, whatever it is; neither longer nor slower than it may be.
-    pub async fn request(&self, client: &Client, question: Question<'_>) -> Result<Answer, SubjectError> {
+    pub async fn request(&self, clients: &Clients, question: Question<'_>) -> Result<Answer, SubjectError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let url = &self.url;
         let address = format!("{}{}", url.address(), question.path);
+        let client = if question.is_small { &clients.small } else { &clients.large };
         let mut request = match question.body {
             None => client.get(address),
             Some(body) => client.post(address).header(CONTENT_TYPE, "application/json").body(body.to_owned()),
@@ -88,7 +101,9 @@ impl Node {
         let failed = |error| SubjectError::Unreachable(format!("{url}: {}", cause(&error)));
         let broke_off = |error| SubjectError::Unreachable(format!("{url}: the answer broke off: {}", cause(&error)));
         let mut response = request.send().await.map_err(failed)?;
-        let mut body = Vec::with_capacity(64 << 10);
+        // Of which many may be on their way; what is compressed does not tell its length.
+        let length = response.content_length().and_then(|length| usize::try_from(length).ok());
+        let mut body = Vec::with_capacity(length.unwrap_or_default().min(64 << 10));
         while let Some(chunk) = response.chunk().await.map_err(broke_off)? {
             if body.len() + chunk.len() > MAX_BODY {
                 let message = format!("{url}: the answer is longer than {} MiB", MAX_BODY >> 20);

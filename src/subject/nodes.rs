@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use reqwest::{Client, redirect};
+use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Failed, Failure};
-use super::node::{Node, Question};
-use super::{Ledger, NodeUrl, SubjectError};
-use crate::chain::{ChainId, LOCAL_CHAIN};
+use super::node::{Clients, Node, Question};
+use super::{Ledger, NodeUrl, SubjectError, order};
+use crate::chain::{ChainId, LOCAL_CHAIN, Version};
+
+/// How often nodes are asked again, one by one, that have not come as far as what is asked for.
+const LAGGING: u32 = 3;
 
 /// Which nodes to ask, in order of preference.
 #[derive(Debug, Clone)]
@@ -23,12 +27,14 @@ pub struct Config {
 
 /// The nodes, shared by all observers: a pause that one is asked for holds for all.
 pub struct Nodes {
-    client: Client,
+    clients: Clients,
     pub(super) nodes: Vec<Node>,
     archive: Option<Arc<Node>>,
     /// The archive that an answer has named last, where none is set.
     named: Mutex<Option<Arc<Node>>>,
     newest_version: AtomicU64,
+    /// Of those who ask for the order within a version.
+    pub(super) orders: Semaphore,
     /// The chain whose answers are taken.
     chain: OnceLock<Chain>,
     /// What to do about a refusal, where it is not a node's.
@@ -49,21 +55,8 @@ impl Nodes {
     pub fn new(config: Config) -> Result<Self, String> {
         // The crate has two providers to offer or none: the choice is made here, once. A second time is no harm.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut client = Client::builder()
-            .user_agent(concat!("event-worker/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(5))
-            .read_timeout(Duration::from_secs(10))
-            .timeout(Duration::from_secs(30))
-            // A redirected request would take the key elsewhere.
-            .redirect(redirect::Policy::none())
-            // Many answers at once over one connection would wait for one another.
-            .http1_only()
-            .tcp_nodelay(true);
-        if config.nodes.iter().all(|(url, _)| url.is_local()) {
-            // A proxy of the environment cannot reach this machine's own addresses.
-            client = client.no_proxy();
-        }
-        let client = client.build().map_err(|error| format!("cannot make an HTTP client: {error}"))?;
+        let are_local = config.nodes.iter().all(|(url, _)| url.is_local());
+        let clients = Clients { large: client(are_local)?, small: client(are_local)? };
         let mut nodes = Vec::with_capacity(config.nodes.len());
         for (url, key) in config.nodes {
             let authorization = key.map(|key| HeaderValue::from_str(&format!("Bearer {key}"))).transpose();
@@ -75,11 +68,12 @@ impl Nodes {
             nodes.push(Node::new(url, authorization));
         }
         Ok(Self {
-            client,
+            clients,
             nodes,
             archive: config.archive.map(|url| Arc::new(Node::new(url, None))),
             named: Mutex::default(),
             newest_version: AtomicU64::new(0),
+            orders: Semaphore::new(order::AT_ONCE),
             chain: OnceLock::new(),
             remedy: None,
         })
@@ -146,7 +140,7 @@ impl Nodes {
         node.is_tried();
         // Answers may overtake one another: only what was known when this one was asked for can be held against it.
         let known = self.newest_version.load(Ordering::Relaxed);
-        let answer = node.request(&self.client, question).await.inspect_err(|_| node.rest())?;
+        let answer = node.request(&self.clients, question).await.inspect_err(|_| node.rest())?;
         if let Some(oldest) = answer.ledger().oldest_version {
             node.oldest_version.store(oldest.get(), Ordering::Relaxed);
         }
@@ -211,6 +205,7 @@ impl Nodes {
         let oldest = |node: &&Node| node.oldest_version.load(Ordering::Relaxed);
         let mut nodes: Vec<_> = self.nodes.iter().collect();
         nodes.sort_by_cached_key(oldest);
+        let mut passing = None;
         // One alone has said what it has.
         for at in 0..nodes.len().saturating_sub(1) {
             match self.ask_one(nodes[at], question, &read).await {
@@ -218,12 +213,49 @@ impl Nodes {
                 Ok(answered) if nodes[at + 1..].iter().all(|other| oldest(&nodes[at]) <= oldest(other)) => {
                     return Ok(answered);
                 }
-                // Nothing is lost while it may come back.
-                Err(error) if error.may_pass() => return Err(error),
+                Err(error) if error.may_pass() => passing = passing.or(Some(error)),
                 Ok(_) | Err(_) => {}
             }
         }
+        // Nothing is lost while one of them may come back.
+        if let Some(error) = passing {
+            return Err(error);
+        }
         Err(SubjectError::Pruned("no archive is set, and the nodes no longer have it".to_owned()))
+    }
+
+    /// Asks at `path` for what there must be of `version`, as events of it are known; `None` where nobody has it any more.
+    pub(super) async fn ask_about<T>(
+        &self,
+        version: Version,
+        path: &str,
+        read: impl Fn(&Answer) -> Result<T, String>,
+    ) -> Result<Option<T>, SubjectError> {
+        let question = Question::small(path);
+        let mut behind = 0;
+        loop {
+            return match self.ask(question, &read).await {
+                Ok((value, _)) => Ok(Some(value)),
+                Err(SubjectError::Pruned(_)) => Ok(None),
+                // It has lost it without saying so.
+                Err(SubjectError::Missing { ledger, .. }) if ledger.oldest_version > Some(version) => {
+                    match self.ask_archived(question, &read).await {
+                        Ok((value, _)) => Ok(Some(value)),
+                        Err(SubjectError::Pruned(_)) => Ok(None),
+                        Err(SubjectError::Missing { ledger, .. }) if ledger.oldest_version > Some(version) => Ok(None),
+                        Err(SubjectError::Missing { message, .. }) => Err(SubjectError::ArchiveUnreachable(message)),
+                        Err(error) => Err(error),
+                    }
+                }
+                // Behind its address are several, of which that one lags.
+                Err(SubjectError::Missing { ledger, .. }) if ledger.version < Some(version) && behind < LAGGING => {
+                    behind += 1;
+                    continue;
+                }
+                Err(SubjectError::Missing { message, .. }) => Err(SubjectError::Unreachable(message)),
+                Err(error) => Err(error),
+            };
+        }
     }
 
     /// Where history is that a node has no more: `NODE_ARCHIVE_URL`, else where its answer says. It is asked once, without a
@@ -259,7 +291,7 @@ impl Nodes {
             }
             other => other,
         };
-        let answer = archive.request(&self.client, question).await.map_err(unreachable)?;
+        let answer = archive.request(&self.clients, question).await.map_err(unreachable)?;
         if let Some((theirs, ours)) = self.other_chain(&answer, false) {
             return Err(SubjectError::Refused(format!(
                 "{pruned}; the archive {url} is of chain {theirs}, {} of chain {}: set NODE_ARCHIVE_URL to one of chain {}",
@@ -328,6 +360,24 @@ impl Nodes {
         }
         ledger
     }
+}
+
+fn client(are_local: bool) -> Result<Client, String> {
+    let mut client = Client::builder()
+        .user_agent(concat!("event-worker/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(5))
+        .read_timeout(Duration::from_secs(10))
+        .timeout(Duration::from_secs(30))
+        // A redirected request would take the key elsewhere.
+        .redirect(redirect::Policy::none())
+        // Many answers at once over one connection would wait for one another.
+        .http1_only()
+        .tcp_nodelay(true);
+    if are_local {
+        // A proxy of the environment cannot reach this machine's own addresses.
+        client = client.no_proxy();
+    }
+    client.build().map_err(|error| format!("cannot make an HTTP client: {error}"))
 }
 
 /// Whether an answer shows that it comes from a node that serves what is asked for, or did.

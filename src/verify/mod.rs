@@ -39,7 +39,7 @@ use crate::chain::{Source, Version};
 use crate::market::{Markets, Stream as MarketStream};
 use crate::observer::State;
 use crate::state::entities::{checkpoints, markets};
-use crate::state::{Snapshot, Store, StoreError};
+use crate::state::{Snapshot, Start, Store, StoreError};
 use crate::subject::{Counter, Nodes};
 use differences::{Differences, Key};
 use fold::Folding;
@@ -209,7 +209,14 @@ impl Scope {
         for reading in &readings {
             let observer = &*reading.stream.observer;
             match self.checkpoints.get(observer) {
-                Some(row) => reading.checkpoint(row, &mut differences),
+                Some(row) => {
+                    reading.checkpoint(row, &mut differences);
+                    if let Some(version) = Start::of(row).set {
+                        notes.push(format!(
+                            "{observer} begins at version {version}, as run --from-version said: what was emitted before is not stored"
+                        ));
+                    }
+                }
                 None if reading.events > 0 => differences.add("checkpoints", Key::of(observer), None, "a row", ()),
                 None => notes.push(format!("{observer} has no checkpoint: no worker has run with it yet")),
             }

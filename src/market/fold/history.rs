@@ -53,7 +53,7 @@ struct Event<'a> {
     entry: &'a Entry,
 }
 
-/// Folds every key of `batch`. A key that `history` knows, or whose row is reached, starts from nothing.
+/// Folds every key of `batch` and `history`. One that `history` knows starts from nothing.
 pub(super) fn fold_all<T: Folded>(
     batch: &[&Entry],
     history: &[Entry],
@@ -66,7 +66,7 @@ pub(super) fn fold_all<T: Folded>(
     let mut events: Vec<_> = batch.iter().filter_map(|entry| of_key(entry, true)).collect();
     events.extend(history.iter().filter_map(|entry| of_key(entry, false)));
     events.sort_by_key(|event| event.id);
-    for events in events.chunk_by_mut(|a, b| a.id == b.id).filter(|events| events.iter().any(|event| event.is_new)) {
+    for events in events.chunk_by_mut(|a, b| a.id == b.id) {
         let id = events[0].id;
         let market = Arc::clone(&events[0].entry.market);
         let stored = rows.get(id);

@@ -4,6 +4,7 @@
 //! Listings and offers get there by folding anew where an event is late ([`late`]); tokens and collections because each
 //! of their columns follows the newest event that says something about it ([`token`]).
 
+mod contest;
 mod history;
 mod listing;
 mod moment;
@@ -13,6 +14,7 @@ pub mod token;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use contest::{contested, contested_owners};
 pub use history::Last;
 pub use listing::{Order, OrderStatus};
 pub use moment::Moment;
@@ -47,6 +49,12 @@ impl Entry {
     #[must_use]
     pub fn moment(&self) -> Moment {
         Moment::new(self.version, self.event_index, self.event.kind.rank(), self.stream, self.seq_no)
+    }
+
+    /// The same, as long as its index is not known.
+    #[must_use]
+    pub fn moment_unplaced(&self) -> Moment {
+        Moment::new(self.version, None, self.event.kind.rank(), self.stream, self.seq_no)
     }
 
     /// The order it speaks of, if it is about a listing.
@@ -131,12 +139,22 @@ pub fn late(batch: &[&Entry], rows: &Rows) -> Keys {
 /// [`late`] names; those rows are folded anew.
 #[must_use]
 pub fn fold(batch: &[&Entry], rows: &Rows, history: &[Entry]) -> Changes {
+    fold_again(batch, &[], rows, history)
+}
+
+/// The same, where the index of stored events has become known: `again` has all stored ones of their versions, with what is
+/// known now, and so has `history`, in which all events of their orders and offers are. `rows` has theirs, too.
+#[must_use]
+pub fn fold_again(batch: &[&Entry], again: &[Entry], rows: &Rows, history: &[Entry]) -> Changes {
     let mut changes = Changes::default();
     history::fold_all(batch, history, Entry::order_id, &rows.orders, &mut changes.rows.orders, &mut changes.unexpected);
     history::fold_all(batch, history, Entry::offer_id, &rows.offers, &mut changes.rows.offers, &mut changes.unexpected);
     // In the order of the rows' keys: what is added to the end of a map moves no other row.
-    let mut by_token = batch.to_vec();
+    let mut by_token: Vec<_> = batch.iter().copied().chain(again).collect();
     by_token.sort_by_cached_key(|entry| token::key(&entry.event.item));
+    for entry in again {
+        token::forget_owner(entry, &rows.tokens, &mut changes.rows.tokens);
+    }
     for entry in by_token {
         token::fold_token(entry, &rows.tokens, &mut changes.rows.tokens);
     }

@@ -21,4 +21,15 @@ impl Moment {
         let index = index.unwrap_or(Self::UNKNOWN).min(Self::UNKNOWN);
         Self { version, place: i64::from(index) << 16 | i64::from(rank) << 8 | i64::from(stream), seq_no }
     }
+
+    /// Whether the event's index is known.
+    pub(super) fn is_placed(self) -> bool {
+        self.place >> 16 != i64::from(Self::UNKNOWN)
+    }
+
+    /// The place of the event's stream in its market file.
+    #[must_use]
+    pub fn stream(self) -> u8 {
+        self.place.to_le_bytes()[0]
+    }
 }

@@ -81,6 +81,13 @@ pub(super) fn fold_token(entry: &Entry, rows: &BTreeMap<TokenKey, Token>, change
     grow(&mut token.owner, owner.as_ref());
 }
 
+/// Forgets an owner that `entry` told before its index was known, so that its place is told anew.
+pub(super) fn forget_owner(entry: &Entry, rows: &BTreeMap<TokenKey, Token>, changed: &mut BTreeMap<TokenKey, Token>) {
+    let Some(key) = key(&entry.event.item) else { return };
+    let token = changed.entry(key).or_insert_with(|| rows.get(&key).cloned().unwrap_or_else(|| Token::unseen(key)));
+    token.owner.take_if(|owner| owner.since == entry.moment_unplaced());
+}
+
 pub(super) fn fold_collection(
     entry: &Entry,
     rows: &BTreeMap<Address, Collection>,
@@ -103,7 +110,7 @@ pub(super) fn fold_collection(
 }
 
 /// Whom an event says to own its token afterwards.
-fn owner(entry: &Entry) -> Option<Address> {
+pub(super) fn owner(entry: &Entry) -> Option<Address> {
     let event = &entry.event;
     match event.kind.subject() {
         Subject::Listing(Step::Place | Step::Cancel) => event.seller,

@@ -24,6 +24,8 @@ pub(super) enum Action {
     Accept,
     DelistAndAccept,
     CancelOffer,
+    RepriceAndSell,
+    AcceptAndSell,
 }
 
 /// Actions of one event with their weights; the rest follow.
@@ -51,11 +53,15 @@ const MULTIPLE: [(Action, u32); 9] = [
     (Action::DelistAndAccept, 12),
 ];
 
+/// Actions whose events have another order than their kinds suggest, with their weights.
+const CONTRARY: [(Action, u32); 2] = [(Action::RepriceAndSell, 60), (Action::AcceptAndSell, 60)];
+
 impl World {
     /// One of one event, or of `several` too.
     pub(super) fn draw_action(&mut self, several: bool) -> Action {
         let multiple: &[(Action, u32)] = if several { &MULTIPLE } else { &[] };
-        let all = || SINGLE.iter().chain(multiple);
+        let contrary: &[(Action, u32)] = if several && self.contrary { &CONTRARY } else { &[] };
+        let all = || SINGLE.iter().chain(multiple).chain(contrary);
         let mut at = self.rng.random_range(0..all().map(|(_, weight)| weight).sum());
         for (action, weight) in all() {
             if at < *weight {
@@ -86,6 +92,8 @@ impl World {
             Action::Accept => self.accept(now),
             Action::DelistAndAccept => self.delist_and_accept(now),
             Action::CancelOffer => self.cancel_offer(now),
+            Action::RepriceAndSell => self.reprice_and_sell(now),
+            Action::AcceptAndSell => self.accept_and_sell(now),
         }
     }
 }

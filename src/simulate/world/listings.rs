@@ -98,9 +98,7 @@ impl World {
         let (seller, held) = self.tokens[token].holders[holder];
         let amount = self.some_of(held);
         let listed = self.place(now, token, seller, amount, None);
-        let at = self.tokens[token].listings.len() - 1;
-        let buyer = self.buyer_of(token, at);
-        let bought = self.fill_whole(now, token, at, buyer);
+        let (buyer, bought) = self.buy_the_last(now, token);
         Some(self.transaction(buyer, vec![listed, bought]))
     }
 
@@ -112,6 +110,22 @@ impl World {
         let bought = self.fill_whole(now, token, at, trader);
         let listed = self.place(now, token, trader, amount, None);
         Some(self.transaction(trader, vec![bought, listed]))
+    }
+
+    /// A seller asks for another price without taking the listing back, and somebody buys it in the same transaction.
+    pub(super) fn reprice_and_sell(&mut self, now: i64) -> Option<Transaction> {
+        let (token, at) = self.open_listing(|listing| !listing.locked)?;
+        let (_, Listing { offer_id, seller, remaining, .. }) = self.withdraw(now, token, at);
+        let listed = self.place(now, token, seller, remaining, Some(offer_id));
+        let (buyer, bought) = self.buy_the_last(now, token);
+        Some(self.transaction(buyer, vec![listed, bought]))
+    }
+
+    /// Somebody buys the whole of a token's latest listing.
+    pub(super) fn buy_the_last(&mut self, now: i64, token: usize) -> (usize, Event) {
+        let at = self.tokens[token].listings.len() - 1;
+        let buyer = self.buyer_of(token, at);
+        (buyer, self.fill_whole(now, token, at, buyer))
     }
 
     /// An open listing that suits: its token and its position there.
@@ -135,7 +149,7 @@ impl World {
     }
 
     /// Opens a listing, under a new key unless one is given.
-    fn place(&mut self, now: i64, token: usize, seller: usize, amount: u64, key: Option<u64>) -> Event {
+    pub(super) fn place(&mut self, now: i64, token: usize, seller: usize, amount: u64, key: Option<u64>) -> Event {
         self.take(token, seller, amount);
         let (price, coin) = self.price();
         let locked = self.rng.random_ratio(1, 60);

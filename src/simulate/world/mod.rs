@@ -43,6 +43,8 @@ pub struct World {
     last_listing: u64,
     last_offer: u64,
     emitted: u64,
+    /// Whether the kinds of a transaction's events may say nothing about their order.
+    contrary: bool,
 }
 
 /// One token, or one edition of several copies.
@@ -81,7 +83,7 @@ struct Offer {
 
 impl World {
     /// An empty market.
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, contrary: bool) -> Self {
         Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
             accounts: Vec::new(),
@@ -93,6 +95,7 @@ impl World {
             last_listing: 0,
             last_offer: 0,
             emitted: 0,
+            contrary,
         }
     }
 

@@ -41,15 +41,30 @@ impl World {
 
     /// An owner with free copies accepts an offer, whole or in part.
     pub(super) fn accept(&mut self, now: i64) -> Option<Transaction> {
+        let (token, at, owner, amount) = self.acceptable()?;
+        let event = self.hand_over(now, token, at, owner, amount);
+        Some(self.transaction(owner, vec![event]))
+    }
+
+    /// The same, and whoever offered lists what there was to be had, which is bought at once.
+    pub(super) fn accept_and_sell(&mut self, now: i64) -> Option<Transaction> {
+        let (token, at, owner, amount) = self.acceptable()?;
+        let coin_owner = self.tokens[token].offers[at].coin_owner;
+        let accepted = self.hand_over(now, token, at, owner, amount);
+        let listed = self.place(now, token, coin_owner, amount, None);
+        let (_, bought) = self.buy_the_last(now, token);
+        Some(self.transaction(owner, vec![accepted, listed, bought]))
+    }
+
+    /// An open offer, who could accept it, and of how many copies.
+    fn acceptable(&mut self) -> Option<(usize, usize, usize, u64)> {
         let (token, at) = self.standing_offer()?;
         let Offer { coin_owner, remaining, .. } = self.tokens[token].offers[at];
         if self.is_expired(&self.tokens[token].offers[at]) {
             return None;
         }
         let (owner, held) = *self.tokens[token].holders.iter().find(|(holder, _)| *holder != coin_owner)?;
-        let amount = self.some_of(held.min(remaining));
-        let event = self.hand_over(now, token, at, owner, amount);
-        Some(self.transaction(owner, vec![event]))
+        Some((token, at, owner, self.some_of(held.min(remaining))))
     }
 
     /// A seller delists a token to accept an offer for it.

@@ -11,5 +11,6 @@ pub mod markets;
 pub mod observer_status;
 pub mod offers;
 pub mod orders;
+pub mod reordered;
 pub mod tokens;
 pub mod workers;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::super::{Counter, Ledger, Page, Subject, SubjectError};
 use super::{Belongs, Locate, Place, Transactions};
-use crate::chain::{RawEvent, SeqNo, Version};
+use crate::chain::{EventOrder, RawEvent, SeqNo, Version};
 
 /// Events in a page.
 const PAGE: usize = 100;
@@ -181,6 +181,10 @@ impl Subject for ScannedStream {
         });
         *guard = Some(scan);
         page
+    }
+
+    async fn order(&self, version: Version) -> Result<Option<EventOrder>, SubjectError> {
+        self.transactions.order(version).await
     }
 
     async fn counter(&self) -> Result<Counter, SubjectError> {

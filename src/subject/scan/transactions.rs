@@ -8,7 +8,7 @@ use super::super::{Ledger, Nodes, SubjectError};
 use super::grpc::{Passes, StreamService};
 use super::pages::Pages;
 use super::piece::{Piece, Types};
-use crate::chain::Version;
+use crate::chain::{EventOrder, Version};
 
 /// The transactions of a ledger, from wherever they are read. Where the ledger ends, its nodes say.
 pub struct Transactions {
@@ -53,6 +53,11 @@ impl Transactions {
         let ledger = self.nodes.ledger().await?;
         *tip = Some((ledger, seen));
         Ok(ledger)
+    }
+
+    /// The order of all events of one of them, of whatever type.
+    pub(super) async fn order(&self, version: Version) -> Result<Option<EventOrder>, SubjectError> {
+        self.nodes.order(version).await
     }
 
     /// A piece that holds `version`, as far as the ledger goes by `tip`, which must be at or behind `version`. It may go on

@@ -20,6 +20,7 @@ const NEAR: u64 = 10_000;
 /// What is kept for streams that are a little behind, by pieces and by bytes.
 const KEPT: usize = 512;
 const KEPT_BYTES: usize = 6 << 20;
+
 /// The ledger's transactions, from calls of a service.
 pub(in super::super) struct Passes {
     service: StreamService,

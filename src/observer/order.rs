@@ -1,0 +1,201 @@
+//! The order of events within a transaction, asked for where rows depend on it and the streams do not tell it: nothing of
+//! such a version is committed before it is known, or known to be lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::board::{Cause, Waits};
+use super::lane::Message;
+use super::writer::Writer;
+use crate::backoff::Backoff;
+use crate::chain::{EventOrder, Version};
+use crate::market::fold;
+use crate::state::{Orders, Slice};
+use crate::subject::{Subject, SubjectError};
+
+/// Versions that are remembered, should a transaction have to be planned again.
+const KEPT: usize = 1_024;
+
+/// Asks the source of a stream for the order of a version's events.
+pub(super) type AskOrder = Box<dyn Fn(Version) -> Asked + Send + Sync>;
+pub(super) type Asked = AbortOnDropHandle<Result<Option<EventOrder>, SubjectError>>;
+
+/// Who asks `subject`, where pages are read, too.
+pub(super) fn asking<S: Subject>(subject: &Arc<S>, readers: &Handle) -> AskOrder {
+    let (subject, readers) = (Arc::clone(subject), readers.clone());
+    Box::new(move |version| {
+        let subject = Arc::clone(&subject);
+        AbortOnDropHandle::new(readers.spawn(async move { subject.order(version).await }))
+    })
+}
+
+/// What has come of it.
+async fn answer(asked: Asked) -> Result<Option<EventOrder>, SubjectError> {
+    let broke_down = |panic| SubjectError::Refused(format!("asking broke down, which is a bug: {panic}"));
+    asked.await.map_err(broke_down).flatten()
+}
+
+impl Writer {
+    /// Hands `message` to its lane, and asks for the orders that its events need, as far as that can be seen without the
+    /// database.
+    pub(super) fn receive(&mut self, index: usize, message: Message) {
+        let is_slice = matches!(message, Message::Slice(..));
+        let before = self.lanes[index].len();
+        self.lanes[index].receive(message);
+        if is_slice {
+            let mut new: Vec<_> = self.lanes[index].versions().skip(before).collect();
+            new.dedup();
+            for version in new {
+                if !self.ahead.contains_key(&version) && self.needs_order(version) {
+                    self.ahead.insert(version, (self.lanes[index].order)(version));
+                }
+            }
+        }
+    }
+
+    /// Whether rows depend on the order of those events of `version` that wait.
+    fn needs_order(&self, version: Version) -> bool {
+        let events: Vec<_> = self.lanes.iter().flat_map(|lane| lane.of_version(version)).collect();
+        if events.len() < 2 {
+            return false;
+        }
+        let told: Vec<_> = events.iter().filter_map(|event| event.meaning.as_ref().ok()).collect();
+        // What a parked one is about is known once it is retried, and nobody is asked then.
+        told.len() < events.len() || !fold::contested(&told, &[]).is_empty()
+    }
+
+    /// `slices` with the places of events that were asked for as they came. Those of streams that had to stop are left out.
+    pub(super) async fn in_order(&mut self, mut slices: Vec<Slice>) -> Vec<Slice> {
+        let last = slices.iter().flat_map(|slice| slice.events.last()).map(|event| event.raw.version).max();
+        let later = self.ahead.split_off(&last.unwrap_or_default().next());
+        let asked = std::mem::replace(&mut self.ahead, later);
+        if asked.is_empty() {
+            return slices;
+        }
+        let began = tokio::time::Instant::now();
+        let versions: BTreeSet<_> = asked.keys().copied().collect();
+        if self.orders.len() > KEPT {
+            self.orders = Orders::default();
+        }
+        for (version, asked) in asked {
+            let Some(answer) = self.cancel.run_until_cancelled(answer(asked)).await else { return slices };
+            // Who has failed is asked again.
+            if let Ok(order) = answer {
+                self.orders.insert(version, order);
+            }
+        }
+        self.order(&versions, &mut slices).await;
+        self.board.waited(Waits::Node, began.elapsed());
+        slices
+    }
+
+    /// Asks for the order of `versions` until that is known, or nobody has it any more, and gives the events of `slices` their
+    /// places. A stream whose source refuses to answer stops.
+    pub(super) async fn order(&mut self, versions: &BTreeSet<Version>, slices: &mut Vec<Slice>) {
+        let mut backoff = Backoff::default();
+        loop {
+            slices.retain(|slice| self.index(slice).is_some_and(|index| self.lanes[index].holds(slice)));
+            let left = self.sources(versions, slices);
+            if left.is_empty() {
+                break;
+            }
+            let asked: Vec<_> =
+                left.iter().map(|(version, lanes)| (*version, (self.lanes[lanes[0]].order)(*version))).collect();
+            let (mut failed, mut is_answered) = (vec![], false);
+            for (version, asked) in asked {
+                match self.cancel.run_until_cancelled(answer(asked)).await {
+                    None => return,
+                    Some(Ok(order)) => {
+                        self.orders.insert(version, order);
+                        is_answered = true;
+                    }
+                    Some(Err(error)) if error.may_pass() => failed.push((version, error)),
+                    Some(Err(error)) => self.refuse(version, &left[&version], &error),
+                }
+            }
+            let pause = failed.iter().map(|(_, error)| error.pause()).max().unwrap_or_default();
+            if failed.is_empty() || (is_answered && pause.is_zero()) {
+                // Whoever answers some of them will answer the others.
+                continue;
+            }
+            for (version, error) in failed {
+                self.tell(&left[&version], &error);
+            }
+            self.wait(pause, &mut backoff).await;
+            if self.cancel.is_cancelled() {
+                return;
+            }
+        }
+        self.tell_that_it_goes_on();
+        place(slices, &self.orders);
+    }
+
+    /// The versions that are still to be asked for, each with the lanes that have events of it.
+    fn sources(&self, versions: &BTreeSet<Version>, slices: &[Slice]) -> BTreeMap<Version, Vec<usize>> {
+        let mut sources = BTreeMap::<Version, Vec<usize>>::new();
+        for slice in slices {
+            let Some(index) = self.index(slice) else { continue };
+            for event in &slice.events {
+                let version = event.raw.version;
+                if versions.contains(&version) && !self.orders.has(version) {
+                    let lanes = sources.entry(version).or_default();
+                    if lanes.last() != Some(&index) {
+                        lanes.push(index);
+                    }
+                }
+            }
+        }
+        sources
+    }
+
+    fn tell(&mut self, lanes: &[usize], error: &SubjectError) {
+        let cause =
+            if matches!(error, SubjectError::Throttled { .. }) { Cause::Throttled } else { Cause::NodeUnreachable };
+        for lane in lanes {
+            self.board.waits(*lane, cause, &error.to_string());
+            self.unordered.insert(*lane);
+        }
+    }
+
+    fn tell_that_it_goes_on(&mut self) {
+        for lane in std::mem::take(&mut self.unordered) {
+            self.board.reads(lane, None);
+        }
+    }
+
+    /// While nothing else can be committed, what was under way is, and its feeds learn of it; leases may go meanwhile.
+    async fn wait(&mut self, pause: Duration, backoff: &mut Backoff) {
+        Box::pin(self.land()).await;
+        let _ = self.cancel.run_until_cancelled(tokio::time::sleep(pause)).await;
+        backoff.wait(&self.cancel).await;
+        while let Ok((index, message)) = self.messages.try_recv() {
+            self.receive(index, message);
+        }
+    }
+
+    fn refuse(&mut self, version: Version, lanes: &[usize], error: &SubjectError) {
+        for lane in lanes {
+            let lane = &mut self.lanes[*lane];
+            if !lane.has_failed() {
+                lane.fail(format!("cannot tell the order of its events in version {version}: {error}"));
+            }
+        }
+    }
+}
+
+/// Gives events the places that are known now.
+pub(super) fn place(slices: &mut [Slice], orders: &Orders) {
+    for slice in slices {
+        for event in slice.events.iter_mut().filter(|event| event.raw.event_index.is_none()) {
+            let Some(order) = orders.of(event.raw.version) else { continue };
+            let Some(index) = order.index_of(&event.raw) else { continue };
+            event.raw.event_index = Some(index);
+            event.raw.block_time = event.raw.block_time.or(order.time);
+            event.meaning = slice.stream.entry(&event.raw);
+        }
+    }
+}

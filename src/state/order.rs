@@ -1,0 +1,232 @@
+//! Stored events whose place in their transaction becomes known later, as an event of the same transaction comes in whose row
+//! depends on it: all that was made of them is told anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::{ConnectionTrait, QueryFilter};
+
+use super::entities::{activities, events, reordered};
+use super::letters::{self, LetterKey};
+use super::plan::Folded;
+use super::tables::Tables;
+use super::write::Statements;
+use super::{Store, StoreError, load};
+use crate::chain::{EventOrder, SeqNo, Version};
+use crate::market::Markets;
+use crate::market::fold::{self, Entry, Keys, Rows};
+
+/// Events that are looked up at once.
+const AT_ONCE: usize = 200;
+
+/// The orders of events within versions, as far as they were asked for; none of a version that nobody has any more.
+#[derive(Debug, Clone, Default)]
+pub struct Orders(BTreeMap<Version, Option<EventOrder>>);
+
+impl Orders {
+    /// Keeps what was answered.
+    pub fn insert(&mut self, version: Version, order: Option<EventOrder>) {
+        self.0.insert(version, order);
+    }
+
+    /// Whether that version was asked for, whatever the answer.
+    #[must_use]
+    pub fn has(&self, version: Version) -> bool {
+        self.0.contains_key(&version)
+    }
+
+    /// The order of that version, where known.
+    #[must_use]
+    pub fn of(&self, version: Version) -> Option<&EventOrder> {
+        self.0.get(&version)?.as_ref()
+    }
+
+    /// How many versions were asked for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none was.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// How a transaction is planned.
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
+    /// Ahead of time, on top of rows that are still being committed.
+    Ahead(Option<&'a Rows>),
+    /// Where nobody else can write. With `Orders`, what they lack and rows depend on is asked for first.
+    Alone(Option<&'a Orders>),
+}
+
+/// What a batch is about, as it is being read.
+pub(super) struct Read<'a> {
+    pub batch: &'a [&'a Entry],
+    pub rows: Rows,
+    pub late: Keys,
+    pub history: Vec<Entry>,
+    /// Stored events that are told again, as all of their version are once some index has become known.
+    pub again: Vec<Entry>,
+    /// Those whose index that is.
+    pub placed: BTreeSet<LetterKey>,
+}
+
+impl Read<'_> {
+    /// What becomes of it.
+    pub fn folded(self) -> Folded {
+        let Read { batch, rows, late, history, mut again, placed } = self;
+        let changes = fold::fold_again(batch, &again, &rows, &history);
+        again.retain(|entry| placed.contains(&key(entry)));
+        Folded {
+            before: rows,
+            changes,
+            again,
+            refolded: late.orders.len() + late.offers.len(),
+            collections: BTreeMap::new(),
+        }
+    }
+}
+
+impl Store {
+    /// Completes `read` by the stored events whose index has become known, and that something in the batch depends on.
+    /// `false`: that can only be done where nobody else writes.
+    pub(super) async fn place_stored(
+        &self,
+        db: &impl ConnectionTrait,
+        markets: &Markets,
+        way: Way<'_>,
+        read: &mut Read<'_>,
+    ) -> Result<bool, StoreError> {
+        let owners = fold::contested_owners(read.batch, &read.rows);
+        let is_asked = matches!(way, Way::Alone(Some(_)));
+        // A rebuild takes events as they are stored.
+        if self.tables == Tables::Rebuilt || (owners.is_empty() && read.history.is_empty() && !is_asked) {
+            return Ok(true);
+        }
+        let contested = fold::contested(read.batch, &read.history);
+        let is_of_stored = !owners.is_empty() || contested.values().any(|stored| *stored);
+        let orders = match way {
+            Way::Ahead(_) => return Ok(!is_of_stored),
+            Way::Alone(None) => return Ok(true),
+            Way::Alone(Some(orders)) => orders,
+        };
+        let all = contested.keys().copied().chain(owners.values().copied());
+        let unknown: BTreeSet<_> = all.filter(|version| !orders.has(*version)).collect();
+        if !unknown.is_empty() {
+            return Err(StoreError::Unordered(unknown));
+        }
+        if is_of_stored {
+            let stored = contested.into_iter().filter(|(_, stored)| *stored).map(|(version, _)| version);
+            let versions = stored.chain(owners.into_values()).collect();
+            self.tell_again(db, markets, &versions, orders, read).await?;
+        }
+        Ok(true)
+    }
+
+    /// Takes all executed events of `versions`: a token knows only one of those that told its owner.
+    async fn tell_again(
+        &self,
+        db: &impl ConnectionTrait,
+        markets: &Markets,
+        versions: &BTreeSet<Version>,
+        orders: &Orders,
+        read: &mut Read<'_>,
+    ) -> Result<(), StoreError> {
+        let of_history = read.history.iter().filter(|entry| versions.contains(&entry.version)).map(key);
+        let of_orders = markets.streams().flat_map(|stream| {
+            let orders = versions.iter().filter_map(|version| orders.of(*version));
+            let seq_nos = orders.flat_map(|order| order.seq_nos(stream.source.account()));
+            seq_nos.map(|seq_no| LetterKey { observer: stream.observer.clone(), seq_no })
+        });
+        let maybe: Vec<_> = of_orders.chain(of_history).collect::<BTreeSet<_>>().into_iter().collect();
+        for keys in maybe.chunks(AT_ONCE) {
+            // What is parked, or left out, was not executed.
+            let these = letters::these(keys, activities::Column::Observer, activities::Column::SeqNo);
+            let told = self.tables.find::<activities::Entity>().filter(these).all(db).await?;
+            let told = told.into_iter().filter(|row| versions.contains(&Version::from_column(row.version)));
+            let told: Vec<_> = told
+                .map(|row| LetterKey { observer: row.observer.into(), seq_no: SeqNo::from_column(row.seq_no) })
+                .collect();
+            for (key, mut raw) in letters::stored(db, &told).await? {
+                if raw.event_index.is_none() {
+                    raw.event_index = orders.of(raw.version).and_then(|order| order.index_of(&raw));
+                    read.placed.extend(raw.event_index.map(|_| key.clone()));
+                }
+                read.again.push(load::decoded(markets, &key.observer, &raw)?);
+            }
+        }
+        self.complete(db, markets, read).await
+    }
+
+    /// Reads the rest of what the events that are told again are about.
+    pub(super) async fn complete(
+        &self,
+        db: &impl ConnectionTrait,
+        markets: &Markets,
+        read: &mut Read<'_>,
+    ) -> Result<(), StoreError> {
+        let again: Vec<_> = read.again.iter().collect();
+        let mut rows = Rows::default();
+        let keys = fold::keys(&again);
+        load::rows(db, self.tables, &keys, &mut rows).await?;
+        let Rows { orders, offers, tokens, .. } = rows;
+        read.rows.orders.extend(orders);
+        read.rows.offers.extend(offers);
+        read.rows.tokens.extend(tokens);
+        let late = Keys {
+            orders: keys.orders.difference(&read.late.orders).cloned().collect(),
+            offers: keys.offers.difference(&read.late.offers).cloned().collect(),
+            ..Keys::default()
+        };
+        read.history.extend(load::history(db, self.tables, markets, &late).await?);
+        let indexes: BTreeMap<_, _> = read.again.iter().map(|entry| (key(entry), entry.event_index)).collect();
+        for entry in &mut read.history {
+            if let Some(index) = indexes.get(&key(entry)) {
+                entry.event_index = *index;
+            }
+        }
+        read.late.orders.extend(late.orders);
+        read.late.offers.extend(late.offers);
+        Ok(())
+    }
+
+    /// The index of `again`, with the events and with their activities.
+    pub(super) fn write_again(&self, writes: &mut Statements, again: &[Entry]) -> Result<(), StoreError> {
+        if self.tables == Tables::Live {
+            let told = |entry: &Entry| reordered::Model {
+                observer: entry.observer.to_string(),
+                seq_no: entry.seq_no.column(),
+            };
+            writes.insert::<reordered::Entity>(again.iter().map(told))?;
+        }
+        for entry in again {
+            let index = entry.event_index.and_then(|index| i32::try_from(index).ok());
+            let (observer, seq_no) = (&*entry.observer, entry.seq_no.column());
+            if self.tables == Tables::Live {
+                let mut update = Query::update();
+                update
+                    .table(self.tables.of::<events::Entity>())
+                    .value(events::Column::EventIndex, index)
+                    .and_where(Expr::col(events::Column::Observer).eq(observer))
+                    .and_where(Expr::col(events::Column::SeqNo).eq(seq_no));
+                writes.push(&update);
+            }
+            let mut update = Query::update();
+            update
+                .table(self.tables.of::<activities::Entity>())
+                .value(activities::Column::EventIndex, index)
+                .and_where(Expr::col(activities::Column::Observer).eq(observer))
+                .and_where(Expr::col(activities::Column::SeqNo).eq(seq_no));
+            writes.push(&update);
+        }
+        Ok(())
+    }
+}
+
+fn key(entry: &Entry) -> LetterKey {
+    LetterKey { observer: entry.observer.clone(), seq_no: entry.seq_no }
+}

@@ -1,0 +1,126 @@
+//! The times of blocks, for events that tell none of their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::TryStreamExt;
+use futures_util::stream::FuturesUnordered;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use super::answer::Answer;
+use super::{Nodes, SubjectError};
+use crate::chain::{RawEvent, Timestamp, Version};
+
+/// Blocks that are asked for at once, by all streams together.
+const AT_ONCE: usize = 64;
+/// Blocks that are remembered.
+const KEPT: usize = 10_000;
+
+/// The blocks of a ledger, as far as they were asked for.
+pub struct Blocks {
+    nodes: Arc<Nodes>,
+    /// By their last version.
+    known: Mutex<BTreeMap<Version, Block>>,
+    turns: Semaphore,
+}
+
+/// Whether an event tells no time of its own.
+pub type Untimed = Box<dyn Fn(&RawEvent) -> bool + Send + Sync>;
+
+#[derive(Clone, Copy)]
+struct Block {
+    first: Version,
+    last: Version,
+    time: Timestamp,
+}
+
+impl Blocks {
+    /// Those of these nodes.
+    #[must_use]
+    pub fn new(nodes: Arc<Nodes>) -> Self {
+        Self { nodes, known: Mutex::default(), turns: Semaphore::new(AT_ONCE) }
+    }
+
+    /// Gives the `untimed` of `events` the times of their blocks. One whose block nobody has any more stays without.
+    pub(super) async fn fill(&self, events: &mut [RawEvent], untimed: &Untimed) -> Result<(), SubjectError> {
+        let versions: BTreeSet<_> = events.iter().filter(|event| untimed(event)).map(|event| event.version).collect();
+        if versions.is_empty() {
+            return Ok(());
+        }
+        let times = loop {
+            let known = self.count_known(&versions);
+            let asked: FuturesUnordered<_> =
+                versions.iter().map(async |version| Ok((*version, self.time(*version).await?))).collect();
+            match asked.try_collect::<BTreeMap<_, _>>().await {
+                Ok(times) => break times,
+                // Whoever answers some of them will answer the others.
+                Err(SubjectError::Unreachable(_)) if self.count_known(&versions) > known => {}
+                Err(error) => return Err(error),
+            }
+        };
+        for event in events {
+            event.block_time = times.get(&event.version).copied().flatten().or(event.block_time);
+        }
+        Ok(())
+    }
+
+    fn count_known(&self, versions: &BTreeSet<Version>) -> usize {
+        versions.iter().filter(|version| self.known(**version).is_some()).count()
+    }
+
+    /// The time of the block that holds `version`; `None` where that is pruned, and no archive has it.
+    async fn time(&self, version: Version) -> Result<Option<Timestamp>, SubjectError> {
+        // Never closed.
+        let _turn = self.turns.acquire().await;
+        if let Some(block) = self.known(version) {
+            return Ok(Some(block.time));
+        }
+        let path = format!("/blocks/by_version/{version}?with_transactions=false");
+        // In a box, as hundreds may wait for their turns.
+        let block = Box::pin(self.nodes.ask_about(version, &path, |answer| read(answer, version))).await?;
+        Ok(block.map(|block| {
+            self.remember(block);
+            block.time
+        }))
+    }
+
+    fn known(&self, version: Version) -> Option<Block> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.range(version..).next().map(|(_, block)| *block).filter(|block| block.first <= version)
+    }
+
+    fn remember(&self, block: Block) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(block.last, block);
+        if known.len() > KEPT {
+            // The one furthest from here: streams may be far apart.
+            let distance =
+                |other: Option<(&Version, &Block)>| other.map(|(last, _)| last.get().abs_diff(block.last.get()));
+            if distance(known.first_key_value()) < distance(known.last_key_value()) {
+                known.pop_last();
+            } else {
+                known.pop_first();
+            }
+        }
+    }
+}
+
+fn read(answer: &Answer, version: Version) -> Result<Block, String> {
+    #[derive(Deserialize)]
+    struct BlockJson {
+        block_timestamp: String,
+        first_version: String,
+        last_version: String,
+    }
+    let told: BlockJson = answer.json()?;
+    let at = |text: &str| text.parse().ok().and_then(Version::new);
+    let time = told.block_timestamp.parse().ok().and_then(Timestamp::from_micros);
+    let (Some(first), Some(last), Some(time)) = (at(&told.first_version), at(&told.last_version), time) else {
+        return Err("answered a block whose versions or time are no numbers".to_owned());
+    };
+    if !(first..=last).contains(&version) {
+        return Err(format!("answered the block of versions {first} to {last} where {version} was asked for"));
+    }
+    Ok(Block { first, last, time })
+}
