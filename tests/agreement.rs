@@ -1,4 +1,5 @@
-//! The three subjects agree: event for event, from wherever they are begun, whatever the stream does.
+//! The three subjects agree: event for event, from wherever they are begun, whatever the stream does; and workers end in the
+//! same rows.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -14,11 +15,14 @@ use event_worker::subject::{
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
-use support::scanned::modules;
+use support::scanned::{self, modules};
 
 /// As many random chains.
 const CHAINS: u64 = 10;
+/// And as many read by workers.
+const ROWS: u64 = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subjects_agree_on_random_chains() {
@@ -51,6 +55,27 @@ async fn subjects_agree_on_random_chains() {
         };
         let market = market.unwrap();
         agree(&node, &Markets::new(vec![market]).unwrap(), module_events, &mut rng).await;
+    }
+}
+
+/// Chains whose transactions nobody could put in order by the kinds of their events.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_end_in_the_same_rows_on_random_chains() {
+    for seed in 100..100 + ROWS {
+        println!("seed {seed}");
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (events, spacing) = (rng.random_range(100..800), rng.random_range(1..60));
+        let node = TestNode::start(Config { seed, events, spacing, contrary: true, ..Config::default() }).await;
+        let mut databases = vec![];
+        for subject in ["transactions", "stream", "handles"] {
+            let database = TestDatabase::create(Backend::Sqlite).await;
+            scanned::worker(&database, &node, subject).until_caught_up().await.expect(0);
+            databases.push(database);
+        }
+        let [transactions, others @ ..] = &databases[..] else { unreachable!() };
+        for other in others {
+            scanned::assert_same(other, transactions).await;
+        }
     }
 }
 

@@ -304,3 +304,28 @@ fn events_leave_imported_columns_alone() {
         );
     }
 }
+
+#[test]
+fn an_order_is_needed_only_where_rows_depend_on_it() {
+    let toy = Toy::new();
+    let is_contested = |events: &[(&str, &str)], placed: usize| {
+        let events = events.iter().enumerate();
+        let mut entries: Vec<_> = events.map(|(at, (name, more))| toy.event(name, 3, at as u64, more)).collect();
+        for (entry, index) in entries.iter_mut().take(placed).zip(0..) {
+            entry.event_index = Some(index);
+        }
+        let contested = fold::contested(&entries.iter().collect::<Vec<_>>(), &[]);
+        assert!(contested.values().all(|stored| !stored));
+        !contested.is_empty()
+    };
+    const OTHER: &str = r#""id": "8""#;
+    const BY_C: &str = r#""id": "8", "by": "0xc""#;
+    assert!(is_contested(&[("list", ""), ("delist", "")], 0), "one order");
+    assert!(is_contested(&[("list", ""), ("delist", "")], 1), "of which one place is known");
+    assert!(!is_contested(&[("list", ""), ("delist", "")], 2));
+    assert!(is_contested(&[("offer", ""), ("unoffer", "")], 0), "one offer");
+    assert!(!is_contested(&[("list", ""), ("delist", OTHER)], 0), "two orders of one token, whose owner stays");
+    assert!(is_contested(&[("list", ""), ("delist", BY_C)], 0), "who owns it?");
+    assert!(!is_contested(&[("list", ""), ("offer", "")], 0), "an offer says nothing of the owner");
+    assert!(!is_contested(&[("list", ""), ("bid", "")], 0));
+}

@@ -23,7 +23,11 @@ async fn older(backend: Backend) -> (TestDatabase, Setup) {
     let down = async || {
         migrate.start_with(&["down", "--yes"]).ended(std::time::Duration::from_mins(1)).await.expect(0);
     };
-    for newest in ["SELECT COUNT(mapping) FROM markets", "SELECT COUNT(scanned_for) FROM checkpoints"] {
+    for newest in [
+        "SELECT COUNT(*) FROM reordered",
+        "SELECT COUNT(mapping) FROM markets",
+        "SELECT COUNT(scanned_for) FROM checkpoints",
+    ] {
         down().await;
         assert_eq!(database.number(newest).await, None, "the newest one is taken back");
     }

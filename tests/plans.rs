@@ -17,7 +17,7 @@ use event_worker::state::{Executed, Import, Plan, Recorder, Slice, Store, StoreE
 use event_worker::subject::{self, EventHandle, Nodes, Subject};
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
-use support::plain_fold::plain_fold;
+use support::plain_fold::{plain_fold, plain_fold_by_kinds};
 use support::process::Setup;
 use support::tables;
 use tokio::sync::Notify;
@@ -96,7 +96,7 @@ async fn plans_made_ahead_hold_or_are_overtaken(backend: Backend) {
     assert!(planned > 2 && overtaken > 0 && late > 0, "{planned} {overtaken} {late}");
     let tables = tables::folded_alone(&tables::read(&database.db).await);
     tables::assert_equal(
-        &tables::folded_alone(&plain_fold(&node.node.history())),
+        &tables::folded_alone(&plain_fold_by_kinds(&node.node.history())),
         &tables,
         &format!("{backend:?}, planned ahead"),
     );

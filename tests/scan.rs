@@ -5,20 +5,18 @@
 
 mod support;
 
-use std::time::Duration;
-
 use event_worker::simulate::Config;
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
 use support::process::Setup;
-use support::scanned::{FIRST, assert_modules, assert_same, modules, with_market, worker};
+use support::scanned::{self, FIRST, assert_same, modules, with_market, worker};
 
 on_every_database!(
     handles_and_transactions_lead_to_the_same_rows,
-    an_observer_moves_from_one_subject_to_the_other,
     module_events_are_counted_once_whatever_is_killed,
     what_was_scanned_for_something_else_does_not_count,
     handles_that_were_looked_for_wrongly_are_found_once_that_is_corrected,
+    module_events_can_begin_later_than_their_market,
 );
 
 async fn handles_and_transactions_lead_to_the_same_rows(backend: Backend) {
@@ -44,18 +42,6 @@ async fn handles_and_transactions_lead_to_the_same_rows(backend: Backend) {
     assert!(asked < 30, "{asked} requests to find nothing new");
     assert_same(&database, &by_handles).await;
     scanning.again().command("verify").to_end().await.expect(0);
-}
-
-async fn an_observer_moves_from_one_subject_to_the_other(backend: Backend) {
-    let (by_handles, database) = (TestDatabase::create(backend).await, TestDatabase::create(backend).await);
-    let node = TestNode::start(Config { seed: 62, events: 200, spacing: 20, ..Config::default() }).await;
-    for subject in ["handles", "transactions", "handles", "transactions"] {
-        worker(&database, &node, subject).until_caught_up().await.expect(0);
-        node.node.emit(60);
-    }
-    worker(&database, &node, "transactions").until_caught_up().await.expect(0);
-    worker(&by_handles, &node, "handles").until_caught_up().await.expect(0);
-    assert_same(&database, &by_handles).await;
 }
 
 async fn what_was_scanned_for_something_else_does_not_count(backend: Backend) {
@@ -97,23 +83,35 @@ async fn handles_that_were_looked_for_wrongly_are_found_once_that_is_corrected(b
     assert_same(&database, &by_handles).await;
 }
 
-async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
+async fn module_events_can_begin_later_than_their_market(backend: Backend) {
     let database = TestDatabase::create(backend).await;
-    let config = Config { seed: 63, events: 600, spacing: 20, module_events: true, ..Config::default() };
+    let config = Config { seed: 66, events: 300, spacing: 20, module_events: true, ..Config::default() };
     let node = TestNode::start(config).await;
+    let begin = node.node.history()[150].version;
     let setup = with_market(Setup::of(&database.url, &node.url), &modules());
-    for executed in [1, 100, 250] {
-        let worker = setup.start();
-        database.until_executed(executed, Duration::from_mins(1)).await;
-        worker.kill().await;
-    }
-    node.node.emit(100);
+    setup.again().with(&format!("--from-version={begin}")).until_caught_up().await.expect(0);
+    // From then on it is known, and may be said again.
+    node.node.emit(60);
     setup.until_caught_up().await.expect(0);
-    assert_modules(&database, &node).await;
+    setup.again().with(&format!("--from-version={begin}")).until_caught_up().await.expect(0);
+    let stored = "SELECT CONCAT_WS('|', seq_no, version, event_index) FROM events WHERE observer = 'modules:list' ORDER BY seq_no";
+    let history = node.node.history().into_iter();
+    let later = history.filter(|event| event.stream == "list_token_events" && event.version >= begin);
+    let later: Vec<_> =
+        (0..).zip(later).map(|(number, event)| format!("{number}|{}|{}", event.version, event.event_index)).collect();
+    assert_eq!(database.texts(stored).await, later);
     let verified = setup.again().command("verify").to_end().await.expect(0);
-    assert!(verified.stdout.contains("without a hole"), "{}", verified.stdout);
-    assert_eq!(
-        database.texts("SELECT CONCAT_WS(' ', observer, seq_no, error) FROM dead_letters LIMIT 3").await,
-        [""; 0]
-    );
+    assert!(verified.stdout.contains(&format!("modules:list begins at version {begin}")), "{}", verified.stdout);
+    // What has events has its beginning, and handles begin with their first event.
+    let refused = setup.again().with("--from-version=6000000").until_caught_up().await.expect(2);
+    refused.says(&["--from-version 6000000", "nothing begins there"]);
+    assert_eq!(database.texts(stored).await, later);
+    let database = TestDatabase::create(backend).await;
+    let refused = worker(&database, &node, "transactions").with("--from-version=6000000").until_caught_up().await;
+    refused.expect(2).says(&["handles are read from their first event on"]);
+}
+
+async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
+    // They are in transactions only, whatever the setting.
+    scanned::module_events_are_counted_once(backend, "handles").await;
 }

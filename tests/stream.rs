@@ -11,7 +11,7 @@ use serde_json::Value;
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
 use support::process::Setup;
-use support::scanned::{assert_modules, assert_same, assert_same_and_placed, modules, with_market, worker};
+use support::scanned::{self, assert_same, assert_same_and_placed, worker};
 
 on_every_database!(
     all_three_subjects_lead_to_the_same_rows,
@@ -77,21 +77,7 @@ async fn an_observer_moves_between_all_subjects(backend: Backend) {
 }
 
 async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
-    let database = TestDatabase::create(backend).await;
-    let config = Config { seed: 74, events: 600, spacing: 20, module_events: true, ..Config::default() };
-    let node = TestNode::start(config).await;
-    let setup = Setup::of(&database.url, &node.url).set("SUBJECT", "stream").set("STREAM_URL", &node.stream());
-    let setup = with_market(setup, &modules());
-    for executed in [1, 100, 250] {
-        let worker = setup.start();
-        database.until_executed(executed, Duration::from_mins(1)).await;
-        worker.kill().await;
-    }
-    node.node.emit(100);
-    setup.until_caught_up().await.expect(0);
-    assert_modules(&database, &node).await;
-    let verified = setup.again().command("verify").to_end().await.expect(0);
-    assert!(verified.stdout.contains("without a hole"), "{}", verified.stdout);
+    scanned::module_events_are_counted_once(backend, "stream").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,10 @@
 //! Streams that are found in transactions: workers that look for them, and what must come of it.
 
-use event_worker::simulate::CONTRACT;
+use std::time::Duration;
 
-use super::database::TestDatabase;
+use event_worker::simulate::{CONTRACT, Config};
+
+use super::database::{Backend, TestDatabase};
 use super::node::TestNode;
 use super::process::Setup;
 
@@ -13,20 +15,23 @@ pub const FIRST: &str = "first_version = 6000000";
 const PLACES: &str =
     "SELECT CONCAT_WS('|', observer, seq_no, event_index, occurred_at, data) FROM events ORDER BY observer, seq_no";
 
-/// What a market is, whichever way it has been read: everything but what only transactions tell, the place of an event in its
-/// transaction and the block's time.
+/// What a market is, whichever way it has been read: everything but the places of those events on whose order nothing depends.
 const ROWS: [&str; 5] = [
-    "SELECT CONCAT_WS('|', observer, seq_no, version, event_type, account_address, creation_number) FROM events ORDER BY observer, seq_no",
-    "SELECT CONCAT_WS('|', observer, seq_no, version, kind, order_id, offer_id, token_id, from_address, to_address, price, quantity, total, currency) FROM activities ORDER BY observer, seq_no",
-    "SELECT CONCAT_WS('|', order_id, status, token_id, seller, COALESCE(buyer, '-'), price, quantity, remaining_quantity, sale_price, listed_version, closed_version, last_observer, last_seq_no) FROM orders ORDER BY order_id",
-    "SELECT CONCAT_WS('|', offer_id, status, token_id, offerer, COALESCE(acceptor, '-'), price, quantity, remaining_quantity, opened_version, closed_version, last_observer, last_seq_no) FROM offers ORDER BY offer_id",
+    "SELECT CONCAT_WS('|', observer, seq_no, version, event_type, account_address, creation_number, COALESCE(occurred_at, '-')) FROM events ORDER BY observer, seq_no",
+    "SELECT CONCAT_WS('|', observer, seq_no, version, kind, order_id, offer_id, token_id, from_address, to_address, price, quantity, total, currency, COALESCE(occurred_at, '-')) FROM activities ORDER BY observer, seq_no",
+    "SELECT CONCAT_WS('|', order_id, status, token_id, seller, COALESCE(buyer, '-'), price, quantity, remaining_quantity, sale_price, listed_version, closed_version, unexpected, last_observer, last_seq_no) FROM orders ORDER BY order_id",
+    "SELECT CONCAT_WS('|', offer_id, status, token_id, offerer, COALESCE(acceptor, '-'), price, quantity, remaining_quantity, opened_version, closed_version, unexpected, last_observer, last_seq_no) FROM offers ORDER BY offer_id",
     "SELECT CONCAT_WS('|', token_id, property_version, name, owner, owner_version) FROM tokens ORDER BY token_id, property_version",
 ];
 
 async fn rows(database: &TestDatabase) -> Vec<Vec<String>> {
     let mut all = vec![];
     for sql in ROWS {
-        all.push(database.texts(sql).await);
+        let sql = match database.backend {
+            Backend::Postgres => sql.replace("COALESCE(occurred_at, '-')", "COALESCE(CAST(occurred_at AS TEXT), '-')"),
+            Backend::MySql | Backend::Sqlite => sql.to_owned(),
+        };
+        all.push(database.texts(&sql).await);
     }
     all
 }
@@ -45,13 +50,15 @@ pub async fn assert_same_and_placed(found: &TestDatabase, expected: &TestDatabas
     assert_eq!(found.texts(PLACES).await, expected.texts(PLACES).await);
 }
 
-/// A worker of `imart`, which knows where its transactions begin.
+/// A worker of [`imart`].
 pub fn worker(database: &TestDatabase, node: &TestNode, subject: &str) -> Setup {
     let setup = Setup::of(&database.url, &node.url).set("STREAM_URL", &node.stream());
-    with_market(
-        setup.set("SUBJECT", subject),
-        &format!("name = \"imart\"\nlike = \"imart\"\naddress = \"{CONTRACT}\"\n{FIRST}\n"),
-    )
+    with_market(setup.set("SUBJECT", subject), &imart())
+}
+
+/// `imart`, which knows where its transactions begin.
+pub fn imart() -> String {
+    format!("name = \"imart\"\nlike = \"imart\"\naddress = \"{CONTRACT}\"\n{FIRST}\n")
 }
 
 pub fn with_market(setup: Setup, text: &str) -> Setup {
@@ -65,8 +72,29 @@ pub fn modules() -> String {
     MODULES.replacen("listing_key", &format!("{FIRST}\nlisting_key"), 1)
 }
 
+/// They are found and numbered by `subject`, by workers of which some are killed.
+pub async fn module_events_are_counted_once(backend: Backend, subject: &str) {
+    let database = TestDatabase::create(backend).await;
+    let config = Config { seed: 63, events: 600, spacing: 20, module_events: true, ..Config::default() };
+    let node = TestNode::start(config).await;
+    let setup = Setup::of(&database.url, &node.url).set("SUBJECT", subject).set("STREAM_URL", &node.stream());
+    let setup = with_market(setup, &modules());
+    for executed in [1, 100, 250] {
+        let worker = setup.start();
+        database.until_executed(executed, Duration::from_mins(1)).await;
+        worker.kill().await;
+    }
+    node.node.emit(100);
+    setup.until_caught_up().await.expect(0);
+    assert_modules(&database, &node).await;
+    let verified = setup.again().command("verify").to_end().await.expect(0);
+    assert!(verified.stdout.contains("without a hole"), "{}", verified.stdout);
+    let parked = "SELECT CONCAT_WS(' ', observer, seq_no, error) FROM dead_letters LIMIT 3";
+    assert_eq!(database.texts(parked).await, [""; 0]);
+}
+
 /// Each of its events is there, once.
-pub async fn assert_modules(database: &TestDatabase, node: &TestNode) {
+async fn assert_modules(database: &TestDatabase, node: &TestNode) {
     for (observer, field) in
         [("list", "list_token_events"), ("delist", "delist_token_events"), ("buy", "buy_token_events")]
     {

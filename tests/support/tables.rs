@@ -85,11 +85,15 @@ const TABLES: [Table; 7] = [
         key: &["token_id", "property_version"],
         text: &["token_id", "collection_id", "creator", "collection_name", "name", "description", "uri", "owner",
             "metadata"],
-        whole: &["property_version", "created_version", "owner_version", "owner_seq_no"],
+        whole: &["property_version", "created_version", "owner_version"],
         amounts: &["supply", "maximum"],
         times: &[],
     },
 ];
+
+/// What handles do not tell, and is asked for only where it is needed: where the plain fold knows nothing, anything is right.
+/// Tests that compare what was read in several ways look at it.
+const ONLY_SOME_TELL: [&str; 3] = ["event_index", "last_event_index", "occurred_at"];
 
 /// All tables as they are now.
 pub async fn read(db: &DatabaseConnection) -> Tables {
@@ -140,7 +144,14 @@ pub fn assert_equal(expected: &Tables, actual: &Tables, what: &str) {
 
 fn different_columns(table: &str, key: &[String], expected: &Row, actual: &Row) -> Vec<String> {
     let columns: BTreeSet<_> = expected.keys().chain(actual.keys()).collect();
-    let different = columns.into_iter().filter(|column| expected.get(*column) != actual.get(*column));
+    // Whether an event's place was asked for depends on what was stored when it came: where a later event has had the last word
+    // on a token, nobody needs it.
+    let is_open = |column: &str| {
+        let untold = [expected.get(column), actual.get(column).filter(|_| column.ends_with("event_index"))];
+        ONLY_SOME_TELL.contains(&column) && untold.contains(&Some(&None))
+    };
+    let differs = |column: &&&str| expected.get(**column) != actual.get(**column) && !is_open(column);
+    let different = columns.into_iter().filter(differs);
     let shown = |row: &Row, column: &str| match row.get(column) {
         None => "(not read)".to_owned(),
         Some(value) => value.as_ref().map_or_else(|| "null".to_owned(), |text| format!("{text:?}")),

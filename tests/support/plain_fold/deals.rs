@@ -55,7 +55,7 @@ fn fold(
         let mut row: Option<Row> = None;
         for mut together in versions.into_values() {
             let was_open = row.as_ref().is_some_and(|row| row["status"].as_deref() == Some(open));
-            together.sort_by_key(|event| (turn(event.kind, was_open), event.place, event.seq_no));
+            together.sort_by_key(|event| (event.event_index, turn(event.kind, was_open), event.place, event.seq_no));
             for event in together {
                 let row = row.get_or_insert_with(|| new(&key, event));
                 apply(row, event);
@@ -69,7 +69,7 @@ fn fold(
     rows
 }
 
-/// Handles tell no event indexes. If the key was open before the version: cancels, fills, places; if not: places, cancels,
+/// Where nobody tells event indexes. If the key was open before the version: cancels, fills, places; if not: places, cancels,
 /// fills.
 const fn turn(kind: Kind, was_open: bool) -> u8 {
     match kind.rank() {

@@ -33,7 +33,6 @@ fn token(events: &[&Event]) -> Row {
         ("created_version", created.map(|event| event.version.to_string())),
         ("owner", owned.and_then(owner)),
         ("owner_version", owned.map(|event| event.version.to_string())),
-        ("owner_seq_no", owned.map(|event| event.seq_no.to_string())),
         ("supply", None),
         ("maximum", None),
         ("metadata", None),
@@ -81,5 +80,5 @@ fn collection(events: &[&Event]) -> Row {
 /// The last one in ledger order that suits.
 fn newest<'a>(events: &[&'a Event], suits: impl Fn(&Event) -> bool) -> Option<&'a Event> {
     let suiting = events.iter().copied().filter(|event| suits(event));
-    suiting.max_by_key(|event| (event.version, event.kind.rank(), event.place, event.seq_no))
+    suiting.max_by_key(|event| (event.version, event.event_index, event.kind.rank(), event.place, event.seq_no))
 }

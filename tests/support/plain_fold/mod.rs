@@ -82,6 +82,8 @@ struct Event {
     place: usize,
     seq_no: u64,
     version: u64,
+    /// `None` of all events, if nobody tells it.
+    event_index: Option<u32>,
     kind: Kind,
     data: Value,
     item: Item,
@@ -108,8 +110,22 @@ impl Event {
 
 /// The tables after these events. Broken ones are stored, and have no other effect.
 pub fn plain_fold(history: &[Emitted]) -> Tables {
+    folded(history, true)
+}
+
+/// The same where nobody is asked for the order of events within a transaction: their kinds decide.
+pub fn plain_fold_by_kinds(history: &[Emitted]) -> Tables {
+    folded(history, false)
+}
+
+fn folded(history: &[Emitted], is_ordered: bool) -> Tables {
     let is_broken = |event: &Emitted| broken_field(event).is_some();
-    let events: Vec<Event> = history.iter().filter(|event| !is_broken(event)).map(understood).collect();
+    let mut events: Vec<Event> = history.iter().filter(|event| !is_broken(event)).map(understood).collect();
+    if !is_ordered {
+        for event in &mut events {
+            event.event_index = None;
+        }
+    }
     let mut tables = Tables::new();
     let stored = history.iter().map(|event| stored_row(event, is_broken(event)));
     tables.insert("events", stored.map(|row| (key(&row, &["observer", "seq_no"]), row)).collect());
@@ -140,7 +156,16 @@ fn understood(event: &Emitted) -> Event {
         Kind::CreateCollection => read::collection(read::text(&data, "creator"), read::text(&data, "name")),
         _ => read::token(&data),
     };
-    Event { observer, place, seq_no: event.seq_no, version: event.version, kind, data, item }
+    Event {
+        observer,
+        place,
+        seq_no: event.seq_no,
+        version: event.version,
+        event_index: Some(event.event_index),
+        kind,
+        data,
+        item,
+    }
 }
 
 fn key(row: &Row, columns: &[&str]) -> Vec<String> {
