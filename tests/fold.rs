@@ -307,6 +307,8 @@ fn events_leave_imported_columns_alone() {
 
 #[test]
 fn an_order_is_needed_only_where_rows_depend_on_it() {
+    const OTHER: &str = r#""id": "8""#;
+    const BY_C: &str = r#""id": "8", "by": "0xc""#;
     let toy = Toy::new();
     let is_contested = |events: &[(&str, &str)], placed: usize| {
         let events = events.iter().enumerate();
@@ -318,8 +320,6 @@ fn an_order_is_needed_only_where_rows_depend_on_it() {
         assert!(contested.values().all(|stored| !stored));
         !contested.is_empty()
     };
-    const OTHER: &str = r#""id": "8""#;
-    const BY_C: &str = r#""id": "8", "by": "0xc""#;
     assert!(is_contested(&[("list", ""), ("delist", "")], 0), "one order");
     assert!(is_contested(&[("list", ""), ("delist", "")], 1), "of which one place is known");
     assert!(!is_contested(&[("list", ""), ("delist", "")], 2));

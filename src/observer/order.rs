@@ -70,7 +70,7 @@ impl Writer {
 
     /// `slices` with the places of events that were asked for as they came. Those of streams that had to stop are left out.
     pub(super) async fn in_order(&mut self, mut slices: Vec<Slice>) -> Vec<Slice> {
-        let last = slices.iter().flat_map(|slice| slice.events.last()).map(|event| event.raw.version).max();
+        let last = slices.iter().filter_map(|slice| slice.events.last()).map(|event| event.raw.version).max();
         let later = self.ahead.split_off(&last.unwrap_or_default().next());
         let asked = std::mem::replace(&mut self.ahead, later);
         if asked.is_empty() {
