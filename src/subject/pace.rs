@@ -170,7 +170,7 @@ mod tests {
         };
         assert_eq!(fill(&gate).len(), 100, "nobody counts before the node complains");
         // All that are under way at once are refused: that is one refusal.
-        for (pause, half) in [(1, 32), (2, 16), (4, 8), (8, 4), (16, 2), (30, 1), (30, 1)] {
+        for (pause, half) in [(1, 50), (2, 25), (4, 12), (8, 6), (16, 3), (30, 1), (30, 1)] {
             assert_eq!(refused(), Duration::from_secs(pause));
             assert!(matches!(gate.enter().await, Err(left) if left == Duration::from_secs(pause)));
             tokio::time::advance(Duration::from_secs(pause)).await;
