@@ -19,7 +19,7 @@ use support::process::Setup;
 use support::tables;
 
 /// Kills on each database, at least; however many markets that takes. One that is caught up with makes room for the next.
-const KILLS: u32 = 20;
+const KILLS: u32 = 15;
 const EVENTS: u64 = 6_000;
 /// Several times as long as a lease.
 const LONGEST_START: Duration = Duration::from_secs(2);

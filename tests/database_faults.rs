@@ -54,7 +54,7 @@ async fn connections_that_end_at_every_message(backend: Backend) {
     database.until_executed(1, PATIENCE).await;
     // Connecting alone takes about ten.
     proxy.cut_after(8);
-    for _ in 0..40 {
+    for _ in 0..24 {
         proxy.kick();
         node.node.emit(25);
         let cuts = proxy.faults.cuts.load(Ordering::SeqCst);

@@ -17,7 +17,7 @@ use support::process::Setup;
 use support::tables;
 
 /// Cases on each database.
-const CASES: u64 = 25;
+const CASES: u64 = 16;
 const LIMIT: Duration = Duration::from_mins(2);
 
 on_every_database!(
