@@ -70,6 +70,10 @@ impl Writer {
 
     /// `slices` with the places of events that were asked for as they came. Those of streams that had to stop are left out.
     pub(super) async fn in_order(&mut self, mut slices: Vec<Slice>) -> Vec<Slice> {
+        // Also those that were asked for later, as stored events showed that they are needed.
+        if self.orders.len() > KEPT {
+            self.orders = Orders::default();
+        }
         let last = slices.iter().filter_map(|slice| slice.events.last()).map(|event| event.raw.version).max();
         let later = self.ahead.split_off(&last.unwrap_or_default().next());
         let asked = std::mem::replace(&mut self.ahead, later);
@@ -78,9 +82,6 @@ impl Writer {
         }
         let began = tokio::time::Instant::now();
         let versions: BTreeSet<_> = asked.keys().copied().collect();
-        if self.orders.len() > KEPT {
-            self.orders = Orders::default();
-        }
         for (version, asked) in asked {
             let Some(answer) = self.cancel.run_until_cancelled(answer(asked)).await else { return slices };
             // Who has failed is asked again.
