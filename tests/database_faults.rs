@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use event_worker::simulate::Config;
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
 use support::plain_fold::plain_fold;
@@ -210,17 +210,22 @@ async fn a_deadlock(backend: Backend) {
     assert_folded(&node, &database, "a deadlock").await;
 }
 
+/// A lock that every commit needs.
+async fn hold(database: &TestDatabase) -> DatabaseTransaction {
+    let transaction = database.db.begin().await.unwrap();
+    transaction.execute_unprepared("UPDATE commits SET number = number").await.unwrap();
+    transaction
+}
+
 /// For longer than a worker waits without a word.
 async fn a_lock_that_somebody_holds(backend: Backend) {
     let node = market(1_000).await;
     let database = TestDatabase::create(backend).await;
-    let setup = Setup::of(&database.url, &node.url);
-    setup.until_caught_up().await.expect(0);
-    let transaction = database.db.begin().await.unwrap();
-    transaction.execute_unprepared("UPDATE commits SET number = number").await.unwrap();
-    let worker = setup.start();
+    let mut worker = Setup::of(&database.url, &node.url).patient().start();
+    database.until_executed(1_000, PATIENCE).await;
+    let transaction = hold(&database).await;
     node.node.emit(300);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    worker.line("all observers wait, database locked: ").await;
     transaction.rollback().await.unwrap();
     database.until_executed(node.node.history().len() as u64, PATIENCE).await;
     worker.terminate().await;
@@ -284,14 +289,12 @@ async fn a_table_that_is_gone(backend: Backend) {
 async fn a_worker_stopped_in_front_of_a_hanging_database(backend: Backend) {
     let node = market(500).await;
     let database = TestDatabase::create(backend).await;
-    let setup = Setup::of(&database.url, &node.url);
-    setup.until_caught_up().await.expect(0);
-    let transaction = database.db.begin().await.unwrap();
-    transaction.execute_unprepared("UPDATE commits SET number = number").await.unwrap();
+    let setup = Setup::of(&database.url, &node.url).patient();
     let mut worker = setup.start();
+    database.until_executed(500, PATIENCE).await;
+    let transaction = hold(&database).await;
     node.node.emit(100);
-    worker.line("8 observers of").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    worker.line("all observers wait, database locked: ").await;
     worker.terminate().await;
     worker.ended(Duration::from_secs(10)).await.expect(0);
     transaction.rollback().await.unwrap();

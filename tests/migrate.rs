@@ -23,6 +23,8 @@ async fn older(backend: Backend) -> (TestDatabase, Setup) {
     let down = async || {
         migrate.start_with(&["down", "--yes"]).ended(std::time::Duration::from_mins(1)).await.expect(0);
     };
+    // Of an index.
+    down().await;
     for newest in [
         "SELECT COUNT(*) FROM reordered",
         "SELECT COUNT(mapping) FROM markets",

@@ -25,6 +25,7 @@ use support::tables;
 on_every_database!(
     handles_lead_to_the_rows_that_transactions_give,
     what_was_stored_before_the_rest_of_its_transaction_is_put_in_order,
+    what_was_parked_is_put_in_order_without_a_node,
     what_comes_while_following_is_put_in_order,
     kinds_decide_where_the_transactions_are_pruned,
     nothing_is_committed_before_the_order_is_known,
@@ -135,6 +136,39 @@ async fn what_was_stored_before_the_rest_of_its_transaction_is_put_in_order(back
     );
     assert_eq!(known, indexes(&database, "activities").await);
     assert_holds(&worker(&database, &all), &database).await;
+}
+
+/// A stream that nobody understands comes before the other one, or after it: its events keep their places, and those of the
+/// other one learn theirs, though nothing depends on them yet.
+async fn what_was_parked_is_put_in_order_without_a_node(backend: Backend) {
+    let node = TestNode::start(config(76)).await;
+    let list = stream("list", "place_listing", "ListTokenEvent");
+    let buy = stream("buy", "fill_listing", "BuyTokenEvent") + "fields.buyer = \"buyer\"\n";
+    let wrong = buy.clone() + "fields.currency = \"coins\"\n";
+    let worker = |database: &TestDatabase, streams: &[&String]| {
+        let text = streams.iter().fold(FIELDS.to_owned(), |text, stream| text + stream);
+        with_market(Setup::of(&database.url, &node.url).patient(), &text).set("MAX_PARKED", "10000")
+    };
+    let scanned = TestDatabase::create(backend).await;
+    let all = worker(&scanned, &[&list, &buy]);
+    all.again().set("SUBJECT", "transactions").until_caught_up().await.expect(0);
+    let retry = &["dead-letters", "retry", "--all"][..];
+    for (first, then, mended, command) in [
+        (&list, &wrong, [&list, &buy], retry),
+        (&wrong, &list, [&buy, &list], retry),
+        (&list, &wrong, [&list, &buy], &["rebuild"]),
+        (&wrong, &list, [&buy, &list], &["rebuild"]),
+    ] {
+        let database = TestDatabase::create(backend).await;
+        for streams in [&[first][..], &[first, then]] {
+            worker(&database, streams).until_caught_up().await.expect(0);
+        }
+        assert!(database.number("SELECT COUNT(*) FROM dead_letters").await > Some(100));
+        let operator = worker(&database, &mended).set("NODE_URL", "http://127.0.0.1:1/v1");
+        operator.command(command[0]).start_with(&command[1..]).ended(Duration::from_mins(1)).await.expect(0);
+        assert_same(&database, &scanned).await;
+        assert_holds(&worker(&database, &mended), &database).await;
+    }
 }
 
 async fn what_comes_while_following_is_put_in_order(backend: Backend) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use event_worker::selftest::{self, Ground, Tally};
 use serde_json::Value;
 use support::database::{Backend, TestDatabase};
-use support::plain_fold::plain_fold_by_kinds;
+use support::plain_fold::plain_fold;
 use support::process::Setup;
 use support::tables;
 
@@ -47,7 +47,7 @@ async fn cases_pass_and_their_tables_are_those_of_the_plain_fold(backend: Backen
         });
         // The plain fold knows nothing of what an operator leaves out.
         if finished.left_out == 0 {
-            let expected = tables::folded_alone(&plain_fold_by_kinds(&finished.node.history()));
+            let expected = tables::folded_alone(&plain_fold(&finished.node.history()));
             tables::assert_equal(&expected, &tables::folded_alone(&tables::read(&database.db).await), &what);
         }
         tally.add_all(&finished.tally);

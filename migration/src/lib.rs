@@ -16,6 +16,7 @@ mod m20261127_000006_addresses;
 mod m20261127_000007_scanned;
 mod m20261128_000008_mapping;
 mod m20261128_000009_reordered;
+mod m20261128_000010_parked;
 
 /// All schema changes, oldest first.
 pub struct Migrator;
@@ -65,6 +66,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000007_scanned::Migration),
             Box::new(m20261128_000008_mapping::Migration),
             Box::new(m20261128_000009_reordered::Migration),
+            Box::new(m20261128_000010_parked::Migration),
         ]
     }
 

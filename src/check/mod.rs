@@ -90,6 +90,9 @@ impl Line {
             SubjectError::Unreachable(_) => {
                 Self::fail(check, message, "check NODE_URL, and that this machine reaches it")
             }
+            SubjectError::Behind(_) => {
+                Self::warn(check, message, "wait until it has caught up, or use another node (NODE_URL)")
+            }
             SubjectError::ArchiveUnreachable(_) => {
                 Self::fail(check, message, "check NODE_ARCHIVE_URL, and that this machine reaches it")
             }

@@ -200,7 +200,7 @@ impl Patience<'_> {
                 self.since = Some(Instant::now());
                 Ok(())
             }
-            SubjectError::Unreachable(message) => self.wait(&message).await,
+            SubjectError::Unreachable(message) | SubjectError::Behind(message) => self.wait(&message).await,
             // Only what is in the archive is lost.
             SubjectError::ArchiveUnreachable(message) => self.wait(&message).await.map_err(|failed| match failed {
                 Failed::GaveUp(_) => Failed::Pruned(message),

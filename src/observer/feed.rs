@@ -313,6 +313,7 @@ impl<S: Subject> Feed<S> {
             | SubjectError::TooLong(message) => {
                 self.wait(Cause::NodeUnreachable, &message, cancel).await
             }
+            SubjectError::Behind(message) => self.wait(Cause::NodeBehind, &message, cancel).await,
             SubjectError::Throttled { message, pause } => {
                 self.lane.idle();
                 self.board.waits(self.index, Cause::Throttled, &message);

@@ -13,8 +13,7 @@ use super::lane::Message;
 use super::writer::Writer;
 use crate::backoff::Backoff;
 use crate::chain::{EventOrder, Version};
-use crate::market::fold;
-use crate::state::{Orders, Slice};
+use crate::state::{self, Orders, Slice};
 use crate::subject::{Subject, SubjectError};
 
 /// Versions that are remembered, should a transaction have to be planned again.
@@ -59,13 +58,7 @@ impl Writer {
 
     /// Whether rows depend on the order of those events of `version` that wait.
     fn needs_order(&self, version: Version) -> bool {
-        let events: Vec<_> = self.lanes.iter().flat_map(|lane| lane.of_version(version)).collect();
-        if events.len() < 2 {
-            return false;
-        }
-        let told: Vec<_> = events.iter().filter_map(|event| event.meaning.as_ref().ok()).collect();
-        // What a parked one is about is known once it is retried, and nobody is asked then.
-        told.len() < events.len() || !fold::contested(&told, &[]).is_empty()
+        !state::unordered(self.lanes.iter().flat_map(|lane| lane.of_version(version))).is_empty()
     }
 
     /// `slices` with the places of events that were asked for as they came. Those of streams that had to stop are left out.
@@ -132,7 +125,7 @@ impl Writer {
             }
         }
         self.tell_that_it_goes_on();
-        place(slices, &self.orders);
+        self.orders.place(slices);
     }
 
     /// The versions that are still to be asked for, each with the lanes that have events of it.
@@ -154,8 +147,11 @@ impl Writer {
     }
 
     fn tell(&mut self, lanes: &[usize], error: &SubjectError) {
-        let cause =
-            if matches!(error, SubjectError::Throttled { .. }) { Cause::Throttled } else { Cause::NodeUnreachable };
+        let cause = match error {
+            SubjectError::Throttled { .. } => Cause::Throttled,
+            SubjectError::Behind(_) => Cause::NodeBehind,
+            _ => Cause::NodeUnreachable,
+        };
         for lane in lanes {
             self.board.waits(*lane, cause, &error.to_string());
             self.unordered.insert(*lane);
@@ -184,19 +180,6 @@ impl Writer {
             if !lane.has_failed() {
                 lane.fail(format!("cannot tell the order of its events in version {version}: {error}"));
             }
-        }
-    }
-}
-
-/// Gives events the places that are known now.
-pub(super) fn place(slices: &mut [Slice], orders: &Orders) {
-    for slice in slices {
-        for event in slice.events.iter_mut().filter(|event| event.raw.event_index.is_none()) {
-            let Some(order) = orders.of(event.raw.version) else { continue };
-            let Some(index) = order.index_of(&event.raw) else { continue };
-            event.raw.event_index = Some(index);
-            event.raw.block_time = event.raw.block_time.or(order.time);
-            event.meaning = slice.stream.entry(&event.raw);
         }
     }
 }

@@ -354,7 +354,7 @@ impl Writer {
                 return Ok(());
             }
             // An order that was asked for since they were taken, for others, holds for these as well.
-            order::place(&mut slices, &self.orders);
+            self.orders.place(&mut slices);
             let asking = Asking::of(&self.board, Whom::Database);
             let done = match failure.take() {
                 None => self.store.commit_in_order(&self.markets, &slices, &self.orders).await.map(drop),

@@ -13,7 +13,7 @@ use super::imports::Imports;
 use super::letters::Operator;
 use super::rebuild::{Rebuilding, Step};
 use super::tally::Tally;
-use super::worker::{Told, Worker, Written};
+use super::worker::{Asks, Told, Worker, Written};
 use crate::market::Markets;
 use crate::simulate::{self, Node};
 use crate::state::Store;
@@ -76,6 +76,7 @@ pub async fn run(ground: &Ground, seed: u64) -> Result<Finished, Failed> {
         events: rng.random_range(EVENTS),
         collections: 0,
         tokens: 0,
+        contrary: rng.random_bool(0.7),
         faults: mistyped.parse().unwrap_or_default(),
         ..simulate::Config::default()
     };
@@ -224,6 +225,8 @@ impl Case<'_> {
             is_here
         });
         let is_lost = self.has_faults && self.rng.random_ratio(1, 8);
+        let answers = !self.has_faults || !self.rng.random_ratio(1, 6);
+        let asks = Asks::Node { chain: &self.chain, answers };
         let told = match chosen.map_or(Act::Read, |(act, _)| act) {
             Act::Lease => {
                 let stuck = (self.has_faults && self.rng.random_ratio(1, 8)).then(|| self.any_observer());
@@ -232,10 +235,10 @@ impl Case<'_> {
             }
             Act::Begin => worker.begin(&to_begin[self.rng.random_range(0..to_begin.len())]).await,
             Act::Read => self.read(worker, is_behind),
-            Act::Plan => worker.plan(is_lost, &mut self.rng, &mut self.tally).await,
+            Act::Plan => worker.plan(is_lost, asks, &mut self.rng, &mut self.tally).await,
             Act::Write => {
                 let armed = (self.has_faults && self.rng.random_ratio(2, 5)).then(|| Armed::draw(&mut self.rng));
-                return worker.write(armed, &mut self.tally).await;
+                return worker.write(armed, asks, &mut self.tally).await;
             }
         };
         told.map(Written::Told)

@@ -10,8 +10,8 @@ use std::time::Duration;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::chain::{ChainId, RawEvent, SeqNo, Version, canonical_type};
-use crate::market::Stream;
+use crate::chain::{ChainId, EventOrder, RawEvent, SeqNo, Version, canonical_type};
+use crate::market::{Markets, Stream};
 use crate::simulate::{CONTRACT, Emitted, Node};
 use crate::subject::{Counter, Ledger, Page, SubjectError, events_of_page};
 
@@ -175,6 +175,19 @@ impl Chain {
         Ok(Page { events, full, scanned: None, ledger })
     }
 
+    /// The order of the events of a transaction.
+    pub fn order(&self, markets: &Markets, version: Version) -> EventOrder {
+        let of = |stream: &Arc<Stream>| -> Vec<_> {
+            let events = self.events(stream).iter().filter(|event| event.version == version.get());
+            let account = stream.source.account();
+            events.map(|event| (event.event_index, (account, creation_number(stream), seq_no(event)))).collect()
+        };
+        let mut events: Vec<_> = markets.streams().flat_map(of).collect();
+        events.sort_unstable();
+        // The simulated market's transactions have no others before or between them.
+        EventOrder::new(None, events.into_iter().map(|(_, event)| event))
+    }
+
     /// How many events there are, as a node tells that knows the chain up to `head`.
     pub fn counter(&self, stream: &Stream, head: u64) -> Counter {
         let known = self.events(stream).iter().filter(|event| event.version <= head).count();
@@ -202,18 +215,22 @@ fn worded(stream: &Stream, events: &[Emitted]) -> String {
     body
 }
 
-/// An event as any honest node's answer is read.
+/// An event with its place.
 pub fn raw(stream: &Stream, event: &Emitted) -> RawEvent {
     RawEvent {
         version: Version::new(event.version).unwrap_or_default(),
-        event_index: None,
-        seq_no: SeqNo::new(event.seq_no).unwrap_or_default(),
+        event_index: Some(event.event_index),
+        seq_no: seq_no(event),
         event_type: canonical_type(&event.event_type).into(),
         account_address: stream.source.account(),
         creation_number: creation_number(stream),
         data: event.data.clone(),
         block_time: None,
     }
+}
+
+fn seq_no(event: &Emitted) -> SeqNo {
+    SeqNo::new(event.seq_no).unwrap_or_default()
 }
 
 fn creation_number(stream: &Stream) -> u64 {

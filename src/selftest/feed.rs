@@ -58,7 +58,10 @@ impl Feed {
         let page = match page {
             Ok(page) => page,
             Err(
-                SubjectError::Unreachable(_) | SubjectError::ArchiveUnreachable(_) | SubjectError::Throttled { .. },
+                SubjectError::Unreachable(_)
+                | SubjectError::Behind(_)
+                | SubjectError::ArchiveUnreachable(_)
+                | SubjectError::Throttled { .. },
             ) => return Read::Again("no answer"),
             Err(SubjectError::Pruned(_)) => return self.stop("history is pruned"),
             Err(SubjectError::Missing { .. } | SubjectError::TooLong(_) | SubjectError::Refused(_)) => {

@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use super::faults::{Armed, Injector};
 use super::ground::Seat;
 use super::tally::Tally;
-use super::worker::{LEASE, Told, Worker, Written};
+use super::worker::{Asks, LEASE, Told, Worker, Written};
+use crate::market::Markets;
 use crate::state::{Rebuild, Store, StoreError, StoredEvents, Swap, Trouble};
 use crate::subject::Subject;
 
@@ -20,6 +21,7 @@ const STATEMENTS: u32 = 24;
 pub struct Rebuilding {
     rebuild: Rebuild,
     live: Store,
+    markets: Arc<Markets>,
     faults: Arc<Injector>,
     worker: Worker,
     has_seized: bool,
@@ -36,16 +38,16 @@ impl Rebuilding {
     /// Begins, or goes on with what another one has left.
     /// `Err(Ok)`: another one, which is named, has not ended.
     pub async fn begin(name: String, seat: &Seat, anew: bool) -> Result<(Self, String), Result<String, String>> {
-        let (live, markets) = (seat.store.clone(), &seat.markets);
+        let (live, markets) = (seat.store.clone(), Arc::clone(&seat.markets));
         let told = |error: StoreError| Err(error.to_string());
         if let Some(other) = live.claim_rebuild(&name, LEASE).await.map_err(told)? {
             return Err(Ok(other));
         }
-        let rebuild = Rebuild::begin(&live, &name, markets, anew).await.map_err(told)?;
+        let rebuild = Rebuild::begin(&live, &name, &markets, anew).await.map_err(told)?;
         let begun = if rebuild.is_resumed { "goes on with a rebuild" } else { "begins a rebuild" };
         let worker = Worker::new(name, &Seat { store: rebuild.store.clone(), ..seat.clone() }, false);
         let faults = Arc::clone(&seat.faults);
-        Ok((Self { rebuild, live, faults, worker, has_seized: false }, begun.to_owned()))
+        Ok((Self { rebuild, live, markets, faults, worker, has_seized: false }, begun.to_owned()))
     }
 
     pub fn name(&self) -> &str {
@@ -69,13 +71,13 @@ impl Rebuilding {
         }
         let (can_write, can_plan) = (worker.can_write(), worker.can_plan());
         if can_write && (!can_plan || rng.random_bool(0.5)) {
-            return Ok(match worker.write(armed, tally).await? {
+            return Ok(match worker.write(armed, Asks::Nobody, tally).await? {
                 Written::Told(line) => Step::Told(line),
                 Written::Crashed(line) => Step::Over(line),
             });
         }
         if can_plan {
-            return worker.plan(false, rng, tally).await.map(Step::Told);
+            return worker.plan(false, Asks::Nobody, rng, tally).await.map(Step::Told);
         }
         let behind: BTreeSet<_> =
             worker.feeds.iter().filter(|(_, feed)| !feed.is_caught_up).map(|(observer, _)| observer.clone()).collect();
@@ -106,7 +108,11 @@ impl Rebuilding {
 
     async fn swap(&mut self, armed: Option<Armed>, tally: &mut Tally) -> Result<Step, String> {
         self.faults.arm(armed);
-        let swapped = self.faults.or_crash(self.rebuild.swap()).await;
+        let swapped = async {
+            self.rebuild.reorder(&self.markets).await?;
+            self.rebuild.swap().await
+        };
+        let swapped = self.faults.or_crash(swapped).await;
         let fired = self.faults.disarm();
         if let Some((edge, fault)) = fired {
             tally.database(edge, fault);

@@ -11,13 +11,14 @@ use std::time::Duration;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::chain::Chain;
 use super::faults::{Armed, Injector};
 use super::feed::{Feed, Read};
 use super::ground::Seat;
 use super::tally::Tally;
-use crate::chain::{ChainId, SeqNo};
+use crate::chain::{ChainId, SeqNo, Version};
 use crate::market::{Markets, Stream};
-use crate::state::{After, Edge, Fault, Plan, Slice, Store, StoreError, Trouble, Wants};
+use crate::state::{self, After, Edge, Fault, Orders, Plan, Slice, Store, StoreError, Trouble, Wants};
 use crate::subject::{Counter, Page, SubjectError};
 
 /// Longer than any case takes: leases end when the case says so.
@@ -37,6 +38,8 @@ pub struct Worker {
     settled: BTreeMap<String, SeqNo>,
     /// Transactions: the first is under way, the second is planned on top of it.
     queue: VecDeque<Work>,
+    /// The order of events within versions, as far as it was asked for.
+    orders: Orders,
     /// Steps for which it does nothing.
     pub asleep: u32,
     /// The chain that the database was of when it started.
@@ -53,6 +56,15 @@ enum Work {
     },
     /// To be planned where nobody else can write.
     Again { slices: Vec<Slice>, asks_first: bool },
+}
+
+/// Whom a worker asks for the order of a transaction's events.
+#[derive(Clone, Copy)]
+pub enum Asks<'a> {
+    /// A node, which may not answer.
+    Node { chain: &'a Chain, answers: bool },
+    /// Nobody: it takes events as they are stored.
+    Nobody,
 }
 
 /// What came of a step, in words for the trace; `Err`: what no worker may ever meet.
@@ -82,6 +94,7 @@ impl Worker {
             feeds: BTreeMap::new(),
             settled: BTreeMap::new(),
             queue: VecDeque::new(),
+            orders: Orders::default(),
             asleep: 0,
         }
     }
@@ -170,8 +183,16 @@ impl Worker {
     }
 
     /// Plans a transaction of some of what waits, on top of the one that is under way.
-    pub async fn plan(&mut self, is_lost: bool, rng: &mut ChaCha8Rng, tally: &mut Tally) -> Told {
-        let slices: Arc<[Slice]> = self.some_of_what_waits(rng).into();
+    pub async fn plan(&mut self, is_lost: bool, asks: Asks<'_>, rng: &mut ChaCha8Rng, tally: &mut Tally) -> Told {
+        let mut slices = self.some_of_what_waits(rng);
+        let unordered = state::unordered(slices.iter().flat_map(|slice| &slice.events));
+        if !self.ask(&unordered, asks, tally) {
+            let line = format!("plans{}: nobody tells the order of their events", worded(&slices));
+            self.queue.push_back(Work::Again { slices, asks_first: false });
+            return Ok(line);
+        }
+        self.orders.place(&mut slices);
+        let slices: Arc<[Slice]> = slices.into();
         let before = match self.queue.back() {
             Some(Work::Planned { plan, .. }) => Some(plan.after()),
             _ => None,
@@ -194,6 +215,28 @@ impl Worker {
             None => Work::Again { slices: slices.to_vec(), asks_first: false },
         });
         Ok(line)
+    }
+
+    /// Asks for the order of `versions`, as far as it is not known; whether it is now.
+    fn ask(&mut self, versions: &BTreeSet<Version>, asks: Asks<'_>, tally: &mut Tally) -> bool {
+        for version in versions {
+            if self.orders.has(*version) {
+                continue;
+            }
+            let order = match asks {
+                Asks::Nobody => None,
+                Asks::Node { answers: false, .. } => {
+                    tally.count("fault: no answer about a transaction");
+                    return false;
+                }
+                Asks::Node { chain, .. } => {
+                    tally.count("transactions asked for");
+                    Some(chain.order(&self.markets, *version))
+                }
+            };
+            self.orders.insert(*version, order);
+        }
+        true
     }
 
     async fn planned(&self, slices: &Arc<[Slice]>, before: Option<After>) -> Result<Option<Plan>, String> {
@@ -229,7 +272,7 @@ impl Worker {
     }
 
     /// Goes on with the transaction under way, during which `armed` may happen.
-    pub async fn write(&mut self, armed: Option<Armed>, tally: &mut Tally) -> Result<Written, String> {
+    pub async fn write(&mut self, armed: Option<Armed>, asks: Asks<'_>, tally: &mut Tally) -> Result<Written, String> {
         match self.queue.pop_front() {
             None => Ok(Written::Told("has nothing to write".to_owned())),
             Some(Work::Planned { plan, slices, is_overtaken }) => {
@@ -251,13 +294,21 @@ impl Worker {
                 Ok(Written::Told(line))
             }
             Some(Work::Again { slices, asks_first: false }) => {
-                let slices: Vec<_> = slices.into_iter().filter_map(|slice| self.unsettled(slice)).collect();
+                let mut slices: Vec<_> = slices.into_iter().filter_map(|slice| self.unsettled(slice)).collect();
                 if slices.is_empty() {
                     return Ok(Written::Told("finds everything committed".to_owned()));
                 }
+                self.orders.place(&mut slices);
                 self.faults.arm(armed);
-                let done = self.faults.or_crash(self.store.commit(&self.markets, &slices)).await;
+                let commit = self.store.commit_in_order(&self.markets, &slices, &self.orders);
+                let done = self.faults.or_crash(commit).await;
                 let line = format!("commits{}", worded(&slices));
+                if let Some(Err(StoreError::Unordered(versions))) = &done {
+                    self.faults.disarm();
+                    let heard = if self.ask(versions, asks, tally) { "asks for" } else { "is not told" };
+                    self.queue.push_front(Work::Again { slices, asks_first: false });
+                    return Ok(Written::Told(format!("{line}: {heard} the order of {versions:?}")));
+                }
                 self.written(line, slices, done.map(|done| done.map(|done| done.refolded)), tally).await
             }
         }

@@ -222,7 +222,11 @@ impl Store {
         }
         let mut writes = Statements::new(self.backend, self.tables);
         let batch: Vec<_> = entries.iter().collect();
-        self.folded_alone(transaction, markets, &batch, None).await?.write_rows(&mut writes, self.tables, now)?;
+        self.folded_alone(transaction, markets, &batch, &BTreeSet::new(), None).await?.write_rows(
+            &mut writes,
+            self.tables,
+            now,
+        )?;
         writes.insert::<activities::Entity>(entries.iter().map(convert::activity))?;
         let timed = entries.iter().filter_map(|entry| {
             let key = LetterKey { observer: Arc::clone(&entry.observer), seq_no: entry.seq_no };

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{ConnectionTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 
-use super::entities::{activities, events, reordered};
+use super::commit::{Executed, Slice};
+use super::entities::{activities, dead_letters, events, reordered};
 use super::letters::{self, LetterKey};
 use super::plan::Folded;
 use super::tables::Tables;
@@ -41,6 +42,19 @@ impl Orders {
         self.0.get(&version)?.as_ref()
     }
 
+    /// Gives the events of `slices` the places that are known now.
+    pub fn place(&self, slices: &mut [Slice]) {
+        for slice in slices {
+            for event in slice.events.iter_mut().filter(|event| event.raw.event_index.is_none()) {
+                let Some(order) = self.of(event.raw.version) else { continue };
+                let Some(index) = order.index_of(&event.raw) else { continue };
+                event.raw.event_index = Some(index);
+                event.raw.block_time = event.raw.block_time.or(order.time);
+                event.meaning = slice.stream.entry(&event.raw);
+            }
+        }
+    }
+
     /// How many versions were asked for.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -52,6 +66,24 @@ impl Orders {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Of which versions rows depend on the order of these events, as far as that can be seen without the database; or will
+/// depend on it, of a parked one, once that is understood.
+#[must_use]
+pub fn unordered<'a>(events: impl IntoIterator<Item = &'a Executed>) -> BTreeSet<Version> {
+    let (mut versions, mut told) = (BTreeSet::new(), vec![]);
+    for event in events {
+        match &event.meaning {
+            Ok(entry) => told.push(entry),
+            Err(_) if event.raw.event_index.is_none() => drop(versions.insert(event.raw.version)),
+            Err(_) => {}
+        }
+    }
+    if told.len() > 1 {
+        versions.extend(fold::contested(&told, &[]).into_keys());
+    }
+    versions
 }
 
 /// How a transaction is planned.
@@ -66,6 +98,8 @@ pub(super) enum Way<'a> {
 /// What a batch is about, as it is being read.
 pub(super) struct Read<'a> {
     pub batch: &'a [&'a Entry],
+    /// The versions of what is parked with it, where that needs to know its place.
+    pub parked: &'a BTreeSet<Version>,
     pub rows: Rows,
     pub late: Keys,
     pub history: Vec<Entry>,
@@ -78,7 +112,7 @@ pub(super) struct Read<'a> {
 impl Read<'_> {
     /// What becomes of it.
     pub fn folded(self) -> Folded {
-        let Read { batch, rows, late, history, mut again, placed } = self;
+        let Read { batch, rows, late, history, mut again, placed, parked: _ } = self;
         let changes = fold::fold_again(batch, &again, &rows, &history);
         again.retain(|entry| placed.contains(&key(entry)));
         Folded {
@@ -92,7 +126,8 @@ impl Read<'_> {
 }
 
 impl Store {
-    /// Completes `read` by the stored events whose index has become known, and that something in the batch depends on.
+    /// Completes `read` by the stored events whose index has become known, and that something in the batch depends on: a
+    /// parked event, too, must find those of its version in their places once it is understood, and be found by them.
     /// `false`: that can only be done where nobody else writes.
     pub(super) async fn place_stored(
         &self,
@@ -104,27 +139,47 @@ impl Store {
         let owners = fold::contested_owners(read.batch, &read.rows);
         let is_asked = matches!(way, Way::Alone(Some(_)));
         // A rebuild takes events as they are stored.
-        if self.tables == Tables::Rebuilt || (owners.is_empty() && read.history.is_empty() && !is_asked) {
+        if self.tables == Tables::Rebuilt {
+            return Ok(true);
+        }
+        let beside = self.beside_parked(db, read.batch).await?;
+        if !is_asked && owners.is_empty() && read.history.is_empty() && beside.is_empty() {
             return Ok(true);
         }
         let contested = fold::contested(read.batch, &read.history);
         let is_of_stored = !owners.is_empty() || contested.values().any(|stored| *stored);
         let orders = match way {
-            Way::Ahead(_) => return Ok(!is_of_stored),
+            Way::Ahead(_) => return Ok(!is_of_stored && beside.is_empty()),
             Way::Alone(None) => return Ok(true),
             Way::Alone(Some(orders)) => orders,
         };
-        let all = contested.keys().copied().chain(owners.values().copied());
+        let all = contested.keys().chain(owners.values()).chain(&beside).chain(read.parked).copied();
         let unknown: BTreeSet<_> = all.filter(|version| !orders.has(*version)).collect();
         if !unknown.is_empty() {
             return Err(StoreError::Unordered(unknown));
         }
-        if is_of_stored {
+        if is_of_stored || !read.parked.is_empty() {
             let stored = contested.into_iter().filter(|(_, stored)| *stored).map(|(version, _)| version);
-            let versions = stored.chain(owners.into_values()).collect();
+            let versions = stored.chain(owners.into_values()).chain(read.parked.iter().copied()).collect();
             self.tell_again(db, markets, &versions, orders, read).await?;
         }
         Ok(true)
+    }
+
+    /// The versions of events of `batch` without a place of which a stored event is parked, or left out.
+    async fn beside_parked(
+        &self,
+        db: &impl ConnectionTrait,
+        batch: &[&Entry],
+    ) -> Result<BTreeSet<Version>, StoreError> {
+        use dead_letters::Column::Version as Column;
+        let unplaced = batch.iter().filter(|entry| entry.event_index.is_none()).map(|entry| entry.version);
+        let unplaced: BTreeSet<_> = unplaced.collect();
+        let (Some(first), Some(last)) = (unplaced.first(), unplaced.last()) else { return Ok(BTreeSet::new()) };
+        let parked = dead_letters::Entity::find().select_only().column(Column).distinct();
+        let parked = parked.filter(Column.between(first.column(), last.column()));
+        let parked: Vec<i64> = parked.into_tuple().all(db).await?;
+        Ok(parked.into_iter().map(Version::from_column).filter(|version| unplaced.contains(version)).collect())
     }
 
     /// Takes all executed events of `versions`: a token knows only one of those that told its owner.

@@ -18,7 +18,7 @@ use super::tables::Tables;
 use super::value::now;
 use super::write::Statements;
 use super::{Orders, Store, StoreError, convert, load};
-use crate::chain::{Address, SeqNo, Timestamp};
+use crate::chain::{Address, SeqNo, Timestamp, Version};
 use crate::market::fold::{self, Changes, Collection, Entry, Keys, Rows, Token};
 use crate::market::{Markets, Stream};
 
@@ -68,8 +68,12 @@ impl Store {
             Some(After { number, rows }) => (number, Some(rows)),
             None => (answered(self.number()).await?, None),
         };
-        let told = self.told(&slices);
-        Ok(match answered(self.folded(&self.reads, markets, &told, Way::Ahead(pending.as_deref()))).await? {
+        // Events of the same version may be under way.
+        if self.tables == Tables::Live && !self.parked_versions(&slices, None).is_empty() {
+            return Ok(None);
+        }
+        let (told, parked) = (self.told(&slices), BTreeSet::new());
+        Ok(match answered(self.folded(&self.reads, markets, &told, &parked, Way::Ahead(pending.as_deref()))).await? {
             Some(folded) => Some(folded.plan(self, slices, number)?),
             None => None,
         })
@@ -84,7 +88,8 @@ impl Store {
         orders: Option<&Orders>,
     ) -> Result<Plan, StoreError> {
         // Nobody asks for its number.
-        self.folded_alone(db, markets, &self.told(&slices), orders).await?.plan(self, slices, 0)
+        let parked = self.parked_versions(&slices, orders);
+        self.folded_alone(db, markets, &self.told(&slices), &parked, orders).await?.plan(self, slices, 0)
     }
 
     /// What becomes of the rows that `batch` is about, whichever of its events are late, where nobody else can write.
@@ -93,10 +98,11 @@ impl Store {
         db: &impl ConnectionTrait,
         markets: &Markets,
         batch: &[&Entry],
+        parked: &BTreeSet<Version>,
         orders: Option<&Orders>,
     ) -> Result<Folded, StoreError> {
         let bug = || StoreError::Refused("nothing is under way, and still something is waited for: a bug".to_owned());
-        self.folded(db, markets, batch, Way::Alone(orders)).await?.ok_or_else(bug)
+        self.folded(db, markets, batch, parked, Way::Alone(orders)).await?.ok_or_else(bug)
     }
 
     async fn number(&self) -> Result<i64, StoreError> {
@@ -110,6 +116,7 @@ impl Store {
         db: &impl ConnectionTrait,
         markets: &Markets,
         batch: &[&Entry],
+        parked: &BTreeSet<Version>,
         way: Way<'_>,
     ) -> Result<Option<Folded>, StoreError> {
         let pending = if let Way::Ahead(pending) = way { pending } else { None };
@@ -129,7 +136,7 @@ impl Store {
             return Ok(None);
         }
         let history = load::history(db, self.tables, markets, &late).await?;
-        let mut read = Read { batch, rows, late, history, again: vec![], placed: BTreeSet::new() };
+        let mut read = Read { batch, parked, rows, late, history, again: vec![], placed: BTreeSet::new() };
         if !self.place_stored(db, markets, way, &mut read).await? {
             return Ok(None);
         }
@@ -166,6 +173,13 @@ impl Store {
     /// The events that could be decoded.
     fn told<'a>(&'a self, slices: &'a [Slice]) -> Vec<&'a Entry> {
         self.executed(slices).filter_map(|(_, event)| event.meaning.as_ref().ok()).collect()
+    }
+
+    /// The versions of those that could not, and whose place no source of theirs tells but when it is asked for it.
+    fn parked_versions(&self, slices: &[Slice], orders: Option<&Orders>) -> BTreeSet<Version> {
+        let parked = self.executed(slices).filter(|(_, event)| event.meaning.is_err()).map(|(_, event)| &event.raw);
+        let asked = |version| orders.is_none_or(|orders| orders.of(version).is_some());
+        parked.filter(|raw| raw.event_index.is_none() || asked(raw.version)).map(|raw| raw.version).collect()
     }
 
     /// All events of `slices` but those that somebody has decided to leave out.

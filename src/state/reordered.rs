@@ -72,8 +72,8 @@ impl Store {
         let folded = self.tables.find::<activities::Entity>().filter(of).all(transaction).await?;
         let folded: BTreeSet<_> = folded.iter().map(|row| key(&row.observer, row.seq_no)).collect();
         again.retain(|entry| folded.contains(&key(&entry.observer, entry.seq_no.column())));
-        let (rows, late, history, placed) = (Rows::default(), Keys::default(), vec![], BTreeSet::new());
-        let mut read = Read { batch: &[], rows, late, history, again, placed };
+        let (rows, late, history, none) = (Rows::default(), Keys::default(), vec![], BTreeSet::new());
+        let mut read = Read { batch: &[], parked: &none, rows, late, history, again, placed: BTreeSet::new() };
         self.complete(transaction, markets, &mut read).await?;
         let mut writes = Statements::new(self.backend, self.tables);
         self.write_again(&mut writes, &read.again)?;

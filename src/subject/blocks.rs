@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::TryStreamExt;
+use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -44,29 +44,37 @@ impl Blocks {
 
     /// Gives the `untimed` of `events` the times of their blocks. One whose block nobody has any more stays without.
     pub(super) async fn fill(&self, events: &mut [RawEvent], untimed: &Untimed) -> Result<(), SubjectError> {
-        let versions: BTreeSet<_> = events.iter().filter(|event| untimed(event)).map(|event| event.version).collect();
-        if versions.is_empty() {
-            return Ok(());
-        }
-        let times = loop {
-            let known = self.count_known(&versions);
-            let asked: FuturesUnordered<_> =
-                versions.iter().map(async |version| Ok((*version, self.time(*version).await?))).collect();
-            match asked.try_collect::<BTreeMap<_, _>>().await {
-                Ok(times) => break times,
-                // Whoever answers some of them will answer the others.
-                Err(SubjectError::Unreachable(_)) if self.count_known(&versions) > known => {}
-                Err(error) => return Err(error),
+        let mut asked: BTreeSet<_> = events.iter().filter(|event| untimed(event)).map(|event| event.version).collect();
+        let mut times = BTreeMap::new();
+        while !asked.is_empty() {
+            let answers: FuturesUnordered<_> =
+                asked.iter().map(async |version| (*version, self.time(*version).await)).collect();
+            let (mut failed, mut is_answered) = (None, false);
+            // All of them, as what one is told of is known when others are asked for again.
+            for (version, answer) in answers.collect::<Vec<_>>().await {
+                match answer {
+                    Ok(time) => {
+                        is_answered = true;
+                        asked.remove(&version);
+                        times.insert(version, time);
+                    }
+                    Err(error @ (SubjectError::Unreachable(_) | SubjectError::Behind(_))) => {
+                        failed = failed.or(Some(error))
+                    }
+                    Err(error) => failed = Some(error),
+                }
             }
-        };
+            match failed {
+                // Whoever answers some of them will answer the others.
+                Some(SubjectError::Unreachable(_) | SubjectError::Behind(_)) if is_answered => {}
+                Some(error) => return Err(error),
+                None => {}
+            }
+        }
         for event in events {
             event.block_time = times.get(&event.version).copied().flatten().or(event.block_time);
         }
         Ok(())
-    }
-
-    fn count_known(&self, versions: &BTreeSet<Version>) -> usize {
-        versions.iter().filter(|version| self.known(**version).is_some()).count()
     }
 
     /// The time of the block that holds `version`; `None` where that is pruned, and no archive has it.

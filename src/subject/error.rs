@@ -18,6 +18,9 @@ pub enum SubjectError {
     /// No answer, or none that makes sense, this time.
     #[error("{0}")]
     Unreachable(String),
+    /// The node's ledger has not come as far as another answer has shown.
+    #[error("{0}")]
+    Behind(String),
     /// The history asked for is in an archive, which gave no answer this time.
     #[error("{0}")]
     ArchiveUnreachable(String),
@@ -45,7 +48,7 @@ impl SubjectError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Throttled { .. } | Self::Unreachable(_) | Self::ArchiveUnreachable(_) => true,
+            Self::Throttled { .. } | Self::Unreachable(_) | Self::Behind(_) | Self::ArchiveUnreachable(_) => true,
             Self::Pruned(_) | Self::Missing { .. } | Self::TooLong(_) | Self::Refused(_) => false,
         }
     }
@@ -56,6 +59,7 @@ impl SubjectError {
         match self {
             Self::Throttled { pause, .. } => *pause,
             Self::Unreachable(_)
+            | Self::Behind(_)
             | Self::ArchiveUnreachable(_)
             | Self::Pruned(_)
             | Self::Missing { .. }

@@ -276,7 +276,7 @@ fn nowhere() -> SubjectError {
 fn no_handle(error: SubjectError) -> SubjectError {
     match error {
         SubjectError::Missing { message, ledger } if ledger.behind => {
-            SubjectError::Unreachable(format!("{message}; the node's ledger is behind what it has shown before"))
+            SubjectError::Behind(format!("{message}; the node's ledger is behind what it has shown before"))
         }
         SubjectError::Missing { message, .. } => SubjectError::Refused(format!(
             "{message}; check the market's address and handles (MARKETS), and that NODE_URL is of the right chain"

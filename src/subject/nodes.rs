@@ -252,6 +252,9 @@ impl Nodes {
                     behind += 1;
                     continue;
                 }
+                Err(SubjectError::Missing { message, ledger }) if ledger.version < Some(version) => {
+                    Err(SubjectError::Behind(message))
+                }
                 Err(SubjectError::Missing { message, .. }) => Err(SubjectError::Unreachable(message)),
                 Err(error) => Err(error),
             };

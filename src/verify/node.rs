@@ -54,7 +54,7 @@ impl Handles {
             };
             let counter = asked(async || match handle.counter().await {
                 Ok(counter) if counter.ledger.behind => {
-                    Err(SubjectError::Unreachable("the node's ledger is older than it was".to_owned()))
+                    Err(SubjectError::Behind("the node's ledger is older than it was".to_owned()))
                 }
                 answered => answered,
             });
@@ -174,10 +174,10 @@ async fn asked<T, F: Future<Output = Result<T, SubjectError>>>(ask: impl Fn() ->
                 // Who asks for fewer requests is there.
                 since = Instant::now();
             }
-            Err(SubjectError::Unreachable(message)) if since.elapsed() > PATIENCE => {
+            Err(SubjectError::Unreachable(message) | SubjectError::Behind(message)) if since.elapsed() > PATIENCE => {
                 return Err(Failed::GaveUp(format!("{message}: check NODE_URL, or verify without a node (--offline)")));
             }
-            Err(SubjectError::Unreachable(_)) => {}
+            Err(SubjectError::Unreachable(_) | SubjectError::Behind(_)) => {}
             Err(SubjectError::ArchiveUnreachable(message) | SubjectError::Pruned(message)) => {
                 return Err(Failed::Pruned(message));
             }

@@ -88,7 +88,7 @@ impl Pages {
             let more = self.read(piece.end, behind - piece.end.get()).await?;
             if more.end == piece.end {
                 let message = format!("{}: the node does not show transaction {} yet", self.nodes.names(), piece.end);
-                return Err(SubjectError::Unreachable(message));
+                return Err(SubjectError::Behind(message));
             }
             piece.append(more);
         }
@@ -109,7 +109,7 @@ impl Pages {
                 Err(SubjectError::TooLong(_)) if self.limit.is_too_long(limit) => {}
                 // A ledger that is behind has no such transaction yet.
                 Err(SubjectError::Refused(message)) if message.contains("higher than the current ledger version") => {
-                    return Err(SubjectError::Unreachable(message));
+                    return Err(SubjectError::Behind(message));
                 }
                 Err(error) => return Err(error),
             }
