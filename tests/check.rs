@@ -196,6 +196,22 @@ async fn a_node_without_an_event_index_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_requests_for_blocks_are_told() {
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let checked = async |events: u64| {
+        let answers = Answers::default();
+        let resource = format!("{CONTRACT}::creation::CreationEvents");
+        let guid = json!({ "id": { "addr": CONTRACT, "creation_num": "9" } });
+        let handle = json!({ "counter": events.to_string(), "guid": guid });
+        let data = json!({ "token_created_events": handle, "collection_created_events": handle });
+        answers.get(format!("/accounts/{CONTRACT}/resource/{resource}"), json!({ "type": resource, "data": data }));
+        Checked::by(check(&database, &answers.serve().await), 1).await
+    };
+    checked(10_000).await.says("ok handle imart:create_token", &["10000 events, 0 of them executed"]);
+    checked(10_001).await.says("warn handle imart:create_token", &["tell no time", "SUBJECT=stream"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_looked_for_in_transactions_has_other_needs() {
     let (database, node) = (TestDatabase::create(Backend::Sqlite).await, node().await);
     let scanning = || {

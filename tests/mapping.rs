@@ -4,12 +4,18 @@
 
 mod support;
 
+use std::time::Duration;
+
 use event_worker::simulate::Config;
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
 use support::process::Setup;
 
-on_every_database!(a_changed_mapping_is_refused_until_a_rebuild, a_changed_mapping_can_be_accepted);
+on_every_database!(
+    a_changed_mapping_is_refused_until_a_rebuild,
+    a_changed_mapping_can_be_accepted,
+    a_worker_with_another_file_than_a_rebuild_stops,
+);
 
 const MARKET: &str = r#"
 name = "toy"
@@ -102,4 +108,25 @@ async fn a_changed_mapping_can_be_accepted(backend: Backend) {
     assert_eq!(changed(&database).await, listed(&database).await - before);
     // It was asked once.
     setup.until_caught_up().await.expect(0);
+}
+
+/// A rebuild takes the leases, and whoever wants them back needs its file.
+async fn a_worker_with_another_file_than_a_rebuild_stops(backend: Backend) {
+    let (node, database, setup) = market(backend).await;
+    let worker = setup.start();
+    let listings = listed(&database).await;
+    let mended = setup.again().set("MARKETS", setup.folder().join("new.toml").to_str().unwrap());
+    std::fs::write(setup.folder().join("new.toml"), MARKET.replace(CHANGED.0, CHANGED.1)).unwrap();
+    mended.again().command("rebuild").to_end().await.expect(0);
+    node.node.emit(200);
+    let ended = worker.ended(Duration::from_mins(1)).await.expect(1);
+    for part in ["toy:list", "market toy", "than this worker's: start this one again with that file"] {
+        assert!(ended.stderr.contains(part), "{part:?} is not in: {}", ended.stderr);
+    }
+    // Only prices differ, and only listings have them: what the old file says of sales is the same.
+    assert!(changed(&database).await >= listings);
+    assert_eq!(changed(&database).await, listed(&database).await, "nothing was executed by the old file");
+    mended.until_caught_up().await.expect(0);
+    assert!(listed(&database).await > listings);
+    assert_eq!(changed(&database).await, listed(&database).await);
 }

@@ -145,6 +145,7 @@ async fn a_service_that_wants_fewer_calls_is_given_time() {
     node.node.set_faults("".parse().unwrap());
     database.until_executed(200, Duration::from_mins(1)).await;
     waiting.kill().await;
+    setup.command("verify").to_end().await.expect(0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,6 +159,7 @@ async fn a_stream_that_stalls_is_named_and_left() {
     node.node.set_faults("".parse().unwrap());
     database.until_executed(200, Duration::from_mins(1)).await;
     waiting.kill().await;
+    setup.command("verify").to_end().await.expect(0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

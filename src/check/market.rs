@@ -9,6 +9,9 @@ use crate::chain::{SeqNo, Source};
 use crate::market::{MappedField, Market, Stream};
 use crate::subject::{EventHandle, Nodes, Subject, SubjectError};
 
+/// More than are asked for in passing.
+const MANY_BLOCKS: u64 = 10_000;
+
 /// A line for each handle, one for the fields of its events, and those for the history of all.
 pub(super) async fn check(nodes: &Arc<Nodes>, config: &Config, stored: &Stored) -> Vec<Line> {
     let mut lines: Vec<_> = config.markets.iter().flat_map(|one| market(config, one)).collect();
@@ -84,10 +87,17 @@ async fn handle(nodes: &Arc<Nodes>, stream: &Stream, stored: &Stored, history: O
     match subject.counter().await {
         Ok(counter) => {
             let next = stored.next(&stream.observer);
-            if let Some(history) = history {
-                history.look(stream, &subject, next, counter.next).await;
+            let found = format!("{} events, {next} of them executed", counter.next);
+            let Some(history) = history else { return Line::ok(&check, found) };
+            history.look(stream, &subject, next, counter.next).await;
+            if stream.may_lack_time() && counter.next.get().saturating_sub(next.get()) > MANY_BLOCKS {
+                return Line::warn(
+                    &check,
+                    format!("{found}; they may tell no time, and the block of each that does not takes a request"),
+                    "SUBJECT=stream or SUBJECT=transactions brings the times with the events",
+                );
             }
-            Line::ok(&check, format!("{} events, {next} of them executed", counter.next))
+            Line::ok(&check, found)
         }
         Err(error) => no_counter(&check, &error),
     }

@@ -103,12 +103,6 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
             tracing::warn!("market {} is not verified; not known: {why}", market.name);
         }
     }
-    for market in subjects::from_the_first(&markets, read_from) {
-        tracing::warn!(
-            "market {} is looked for in transactions from the first one on: set first_version in its file to where the contract was published",
-            market.name
-        );
-    }
     let ready = async || {
         let applied = store.migrate_up_to_fill().await?;
         if applied > 0 {
@@ -145,6 +139,12 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         Some(known) => subjects::starts(&known?, &markets, from_version)?,
         None => return Ok(()),
     };
+    for market in subjects::from_the_first(&markets, read_from, &starts) {
+        tracing::warn!(
+            "market {} is looked for in transactions from the first one on: set first_version in its file to where the contract was published, or begin a new database with --from-version",
+            market.name
+        );
+    }
     let subject = subjects::subjects(&nodes, &markets, &store, read_from, service, starts);
     let stopped = observer::run(config, store.clone(), Arc::clone(&markets), subject, board, cancel).await?;
     store.close().await?;

@@ -24,11 +24,15 @@ pub fn check(markets: &Markets, from: ReadFrom) -> Result<(), Failure> {
     }
 }
 
-/// The markets whose transactions are read from the first one on, as their files do not say where to begin.
-pub fn from_the_first(markets: &Markets, from: ReadFrom) -> impl Iterator<Item = &Market> {
-    let is_unbounded = move |market: &&Market| {
-        market.first_version.is_none() && market.streams.iter().any(|stream| is_scanned(stream, from))
-    };
+/// The markets whose transactions are read from the first one on, as neither their files nor `starts` say where to begin.
+pub fn from_the_first<'a>(
+    markets: &'a Markets,
+    from: ReadFrom,
+    starts: &'a Starts,
+) -> impl Iterator<Item = &'a Market> {
+    let is_unbounded = move |stream: &Arc<Stream>| is_scanned(stream, from) && !starts.contains_key(&*stream.observer);
+    let is_unbounded =
+        move |market: &&Market| market.first_version.is_none() && market.streams.iter().any(is_unbounded);
     markets.iter().filter(is_unbounded)
 }
 

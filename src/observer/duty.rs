@@ -41,6 +41,8 @@ enum Post {
     Here(Option<i64>),
     /// Nowhere any more: another worker has caught up.
     Done,
+    /// Not by this worker, for that reason.
+    Refused(String),
 }
 
 impl<S: Subject> Duty<S> {
@@ -54,13 +56,11 @@ impl<S: Subject> Duty<S> {
                     self.board.caught_up(self.index);
                     return None;
                 }
+                Post::Refused(reason) => return Some(self.stops(reason)),
             };
             let checkpoint = match self.checkpoint(&cancel).await? {
                 Ok(checkpoint) => checkpoint,
-                Err(reason) => {
-                    self.board.stopped(self.index, Cause::Refused, &reason);
-                    return Some(Stopped { observer: self.stream.observer.to_string(), reason });
-                }
+                Err(reason) => return Some(self.stops(reason)),
             };
             self.lane.open(checkpoint.next, epoch);
             self.board.executed(self.index, checkpoint.next, None);
@@ -74,6 +74,12 @@ impl<S: Subject> Duty<S> {
         }
     }
 
+    fn stops(&self, reason: String) -> Stopped {
+        self.board.stopped(self.index, Cause::Refused, &reason);
+        self.room.withdraw(self.index);
+        Stopped { observer: self.stream.observer.to_string(), reason }
+    }
+
     /// Waits until it is this worker's turn; `None` if cancelled before.
     async fn post(&mut self, cancel: &CancellationToken) -> Option<Post> {
         let mut counter = None;
@@ -81,6 +87,7 @@ impl<S: Subject> Duty<S> {
         loop {
             match &*self.lease.borrow_and_update() {
                 Lease::Mine(epoch) => return Some(Post::Here(*epoch)),
+                Lease::Overruled(why) => return Some(Post::Refused(why.clone())),
                 // Nobody waits for the first answer of a feed that does not run.
                 Lease::Other(_) => self.room.withdraw(self.index),
                 Lease::Unknown => {}

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Config;
 use super::board::Board;
 use crate::market::Markets;
-use crate::state::{Leases, Store, Trouble, Wants};
+use crate::state::{Leases, Store, StoreError, Trouble, Wants};
 
 /// Rounds within a lease: one that fails, or two, are no harm.
 const ROUNDS: u32 = 3;
@@ -35,6 +35,8 @@ pub(super) enum Lease {
     Mine(Option<i64>),
     /// Another one.
     Other(String),
+    /// Whoever it is, not this worker: its rows are made by another market file. With what to do about it.
+    Overruled(String),
 }
 
 /// The leases of all streams, in their order, and who keeps them; without leases all are this worker's.
@@ -50,7 +52,7 @@ struct Kept {
 }
 
 impl Leasing {
-    pub fn start(config: &Config, store: &Store, board: &Arc<Board>, markets: &Markets) -> Self {
+    pub fn start(config: &Config, store: &Store, board: &Arc<Board>, markets: &Arc<Markets>) -> Self {
         let Some(length) = config.lease else {
             let mine = |_| watch::channel(Lease::Mine(None)).1;
             return Self { of: markets.streams().map(mine).collect(), kept: None };
@@ -83,6 +85,7 @@ struct Keeper {
     board: Arc<Board>,
     worker: String,
     length: Duration,
+    markets: Arc<Markets>,
     wants: BTreeSet<String>,
     /// By the streams' order.
     told: Vec<(String, watch::Sender<Lease>)>,
@@ -98,7 +101,7 @@ impl Keeper {
     fn new(
         store: Store,
         board: Arc<Board>,
-        markets: &Markets,
+        markets: &Arc<Markets>,
         worker: String,
         length: Duration,
     ) -> (Self, mpsc::UnboundedSender<String>) {
@@ -107,7 +110,19 @@ impl Keeper {
         let wants = told.iter().map(|(observer, _)| observer.clone()).collect();
         let (sender, unwanted) = mpsc::unbounded_channel();
         (
-            Self { store, board, worker, length, wants, told, unwanted, until: None, shown: None, is_failing: false },
+            Self {
+                store,
+                board,
+                worker,
+                length,
+                markets: Arc::clone(markets),
+                wants,
+                told,
+                unwanted,
+                until: None,
+                shown: None,
+                is_failing: false,
+            },
             sender,
         )
     }
@@ -124,9 +139,15 @@ impl Keeper {
         while self.before_they_run_out(stop.run_until_cancelled(rounds.tick())).await.is_some() {
             let (store, worker, length, wants) = (self.store.clone(), self.worker.clone(), self.length, self.wants());
             let began = Instant::now();
-            let round = timeout(length.clamp(*ROUND.start(), *ROUND.end()), store.lease(&worker, &wants, length));
+            let markets = Arc::clone(&self.markets);
+            let round = async {
+                let leases = store.lease(&worker, &wants, length).await?;
+                // After: whoever has the tables made by another file takes the leases before.
+                Ok::<_, StoreError>((leases, store.overruled(&markets).await?))
+            };
+            let round = timeout(length.clamp(*ROUND.start(), *ROUND.end()), round);
             match self.before_they_run_out(until_stopped(pin!(round), &stop)).await {
-                Some(Ok(Ok(leases))) => self.tell(leases, began.elapsed()),
+                Some(Ok(Ok((leases, overruled)))) => self.tell(leases, &overruled, began.elapsed()),
                 Some(Ok(Err(error))) if error.trouble() == Trouble::Contended => {}
                 Some(Ok(Err(error))) => self.fails(&error.to_string()),
                 Some(Err(_)) => self.fails("the database does not answer"),
@@ -175,16 +196,18 @@ impl Keeper {
     }
 
     /// A round that took so long has told this.
-    fn tell(&mut self, leases: Leases, took: Duration) {
+    fn tell(&mut self, leases: Leases, overruled: &BTreeMap<String, String>, took: Duration) {
         self.is_failing = false;
         // Whatever is still written after the end of a lease has its epoch against it. So this may err on the side of those whose
         // database is slow, who would otherwise stop in every round.
         self.until = Some(Instant::now() + self.length.max(2 * took));
         for (index, (observer, told)) in self.told.iter().enumerate() {
-            let lease = match (leases.mine.get(observer), leases.others.get(observer)) {
-                (Some(epoch), _) => Lease::Mine(Some(*epoch)),
-                (None, Some(holder)) => Lease::Other(holder.clone()),
-                (None, None) => Lease::Unknown,
+            let holds = (leases.mine.get(observer), leases.others.get(observer));
+            let lease = match (overruled.get(observer), holds) {
+                (Some(why), _) => Lease::Overruled(why.clone()),
+                (None, (Some(epoch), _)) => Lease::Mine(Some(*epoch)),
+                (None, (None, Some(holder))) => Lease::Other(holder.clone()),
+                (None, (None, None)) => Lease::Unknown,
             };
             self.board.elsewhere(index, matches!(lease, Lease::Other(_)));
             if let Lease::Other(holder) = &lease

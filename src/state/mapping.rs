@@ -47,6 +47,26 @@ impl Store {
         Ok(changed)
     }
 
+    /// The observers of which the rows are made by another file than `markets` has, as somebody has begun to since these were
+    /// started, each with what to do about it.
+    pub async fn overruled(&self, markets: &Markets) -> Result<BTreeMap<String, String>, StoreError> {
+        let known = self.tables.find::<markets::Entity>().all(&self.db).await?;
+        let mut overruled = BTreeMap::new();
+        for market in markets.iter() {
+            let known = known.iter().find(|known| known.market == *market.name).map(read).unwrap_or_default();
+            for stream in market.streams.iter() {
+                if known.get(stream.name()).is_some_and(|known| **known != *stream.mapping) {
+                    let why = format!(
+                        "a rebuild, or another worker, has a file of market {} that says otherwise of it than this worker's: start this one again with that file",
+                        market.name
+                    );
+                    overruled.insert(stream.observer.to_string(), why);
+                }
+            }
+        }
+        Ok(overruled)
+    }
+
     /// Takes the files of `markets` for what the rows were made by, whatever that was.
     pub async fn accept_mapping(&self, markets: &Markets) -> Result<(), StoreError> {
         for market in markets.iter() {
