@@ -29,6 +29,7 @@ on_every_database!(
     what_comes_while_following_is_put_in_order,
     kinds_decide_where_the_transactions_are_pruned,
     nothing_is_committed_before_the_order_is_known,
+    a_parked_event_whose_transaction_cannot_be_had_blocks_nobody,
     an_owner_who_is_told_twice_is_put_in_order_twice,
 );
 
@@ -217,30 +218,51 @@ async fn kinds_decide_where_the_transactions_are_pruned(backend: Backend) {
 }
 
 async fn nothing_is_committed_before_the_order_is_known(backend: Backend) {
-    let database = TestDatabase::create(backend).await;
     let node = TestNode::start(config(75)).await;
     let failing = TestNode::start(Config { faults: "500:1".parse::<Faults>().unwrap(), ..config(75) }).await;
-    let is_well = Arc::new(AtomicBool::new(false));
-    let (here, there, well) = (node.url.clone(), failing.url.clone(), Arc::clone(&is_well));
-    let both = front(move |path| {
-        let is_away = path.contains("/transactions/by_version/") && !well.load(Ordering::Relaxed);
-        Some(if is_away { there.clone() } else { here.clone() })
-    });
-    let setup = setup(&database, &both.await);
-    let mut worker = setup.start();
-    worker.line("node unreachable").await;
-    let stored = database.executed().await;
-    assert!(stored < 1_500);
-    assert_eq!(database.number("SELECT COUNT(*) FROM events WHERE event_index IS NOT NULL").await, Some(0));
-    worker.terminate().await;
-    worker.ended(Duration::from_secs(5)).await.expect(0);
-    let mut worker = setup.start();
-    worker.line("node unreachable").await;
-    is_well.store(true, Ordering::Relaxed);
-    database.until_executed(1_500, Duration::from_mins(1)).await;
-    worker.terminate().await;
-    worker.ended(Duration::from_secs(5)).await.expect(0);
-    tables::assert_equal(&plain_fold(&node.node.history()), &tables::read(&database.db).await, "it came back");
+    let lagging = TestNode::start(Config { events: 1, ..config(75) }).await;
+    for (other, cause) in [(failing, "node unreachable"), (lagging, "node behind")] {
+        let database = TestDatabase::create(backend).await;
+        let is_well = Arc::new(AtomicBool::new(false));
+        let (here, there, well) = (node.url.clone(), other.url.clone(), Arc::clone(&is_well));
+        let both = front(move |path| {
+            let is_away = path.contains("/transactions/by_version/") && !well.load(Ordering::Relaxed);
+            Some(if is_away { there.clone() } else { here.clone() })
+        });
+        let setup = setup(&database, &both.await);
+        let mut worker = setup.start();
+        worker.line(cause).await;
+        let stored = database.executed().await;
+        assert!(stored < 1_500);
+        assert_eq!(database.number("SELECT COUNT(*) FROM events WHERE event_index IS NOT NULL").await, Some(0));
+        worker.terminate().await;
+        worker.ended(Duration::from_secs(5)).await.expect(0);
+        let mut worker = setup.start();
+        worker.line(cause).await;
+        is_well.store(true, Ordering::Relaxed);
+        database.until_executed(1_500, Duration::from_mins(1)).await;
+        worker.terminate().await;
+        worker.ended(Duration::from_secs(5)).await.expect(0);
+        tables::assert_equal(&plain_fold(&node.node.history()), &tables::read(&database.db).await, "it came back");
+    }
+}
+
+async fn a_parked_event_whose_transaction_cannot_be_had_blocks_nobody(backend: Backend) {
+    let database = TestDatabase::create(backend).await;
+    let node = TestNode::start(Config { events: 200, ..config(77) }).await;
+    let failing = TestNode::start(Config { faults: "500:1".parse::<Faults>().unwrap(), ..config(77) }).await;
+    let (here, there) = (node.url.clone(), failing.url.clone());
+    let both =
+        front(move |path| Some(if path.contains("/transactions/by_version/") { there.clone() } else { here.clone() }))
+            .await;
+    let wrong =
+        FIELDS.to_owned() + &stream("list", "place_listing", "ListTokenEvent") + "fields.currency = \"coins\"\n";
+    let setup = with_market(Setup::of(&database.url, &both).patient(), &wrong).set("MAX_PARKED", "10000");
+    let ended = setup.until_caught_up().await.expect(0);
+    assert!(ended.error_log.contains("the place of a parked event in transaction 6"), "{}", ended.error_log);
+    let listed = node.node.history().iter().filter(|event| event.stream == "list_token_events").count();
+    let parked = database.number("SELECT COUNT(*) FROM dead_letters WHERE state = 'parked'").await;
+    assert_eq!(parked, i64::try_from(listed).ok());
 }
 
 /// Of several copies `a` buys one, `b` another, and `a` lists: only all three places tell whose the last word is.
@@ -285,7 +307,7 @@ async fn an_owner_who_is_told_twice_is_put_in_order_twice(backend: Backend) {
     store.commit_in_order(&markets, &[slice(0, "0xa"), slice(2, "0xa")], &orders).await.unwrap();
     let bought = [slice(1, "0xb")];
     let refused = store.commit_in_order(&markets, &bought, &orders).await;
-    assert!(matches!(&refused, Err(StoreError::Unordered(asked)) if asked.iter().eq([&version])), "{refused:?}");
+    assert!(matches!(&refused, Err(StoreError::Unordered(asked)) if asked.needed.iter().eq([&version])), "{refused:?}");
     orders.insert(version, Some(order));
     let mut placed = bought;
     placed[0].events[0].raw.event_index = Some(1);

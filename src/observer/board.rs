@@ -254,7 +254,7 @@ impl Board {
     pub(super) fn waits(&self, index: usize, cause: Cause, detail: &str) {
         let mut lanes = self.lanes();
         lanes[index].shown.last_error = Some(detail.to_owned());
-        let is_away = cause == Cause::NodeUnreachable;
+        let is_away = matches!(cause, Cause::NodeUnreachable | Cause::NodeBehind);
         lanes[index].away = is_away.then(|| lanes[index].away.unwrap_or_else(Instant::now));
         if !self.change(&mut lanes, index, State::Waiting, Some(cause)) {
             return;

@@ -142,10 +142,10 @@ impl<S: Subject> Duty<S> {
     }
 }
 
-/// Asks until a node answers.
+/// Asks until a node answers that is not behind.
 async fn answer<S: Subject>(subject: &S, cancel: &CancellationToken) {
     let mut backoff = Backoff::default();
-    while subject.counter().await.is_err() {
+    while !subject.counter().await.is_ok_and(|counter| !counter.ledger.behind) {
         backoff.wait(cancel).await;
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::board::{Cause, Waits};
@@ -13,9 +14,11 @@ use super::lane::Message;
 use super::writer::Writer;
 use crate::backoff::Backoff;
 use crate::chain::{EventOrder, Version};
-use crate::state::{self, Orders, Slice};
+use crate::state::{Orders, Slice, Unordered};
 use crate::subject::{Subject, SubjectError};
 
+/// How long the place of a parked event is asked for in vain.
+const PARKED_PATIENCE: Duration = Duration::from_secs(10);
 /// Versions that are remembered, should a transaction have to be planned again.
 const KEPT: usize = 1_024;
 
@@ -58,7 +61,7 @@ impl Writer {
 
     /// Whether rows depend on the order of those events of `version` that wait.
     fn needs_order(&self, version: Version) -> bool {
-        !state::unordered(self.lanes.iter().flat_map(|lane| lane.of_version(version))).is_empty()
+        !Unordered::of(self.lanes.iter().flat_map(|lane| lane.of_version(version))).is_empty()
     }
 
     /// `slices` with the places of events that were asked for as they came. Those of streams that had to stop are left out.
@@ -73,8 +76,10 @@ impl Writer {
         if asked.is_empty() {
             return slices;
         }
-        let began = tokio::time::Instant::now();
-        let versions: BTreeSet<_> = asked.keys().copied().collect();
+        let began = Instant::now();
+        let mut unordered = Unordered::of(slices.iter().flat_map(|slice| &slice.events));
+        // Also where others, with which they depend on it, come later.
+        unordered.needed.extend(asked.keys().filter(|version| !unordered.wished.contains(version)));
         for (version, asked) in asked {
             let Some(answer) = self.cancel.run_until_cancelled(answer(asked)).await else { return slices };
             // Who has failed is asked again.
@@ -82,15 +87,16 @@ impl Writer {
                 self.orders.insert(version, order);
             }
         }
-        self.order(&versions, &mut slices).await;
+        self.order(&unordered, &mut slices).await;
         self.board.waited(Waits::Node, began.elapsed());
         slices
     }
 
     /// Asks for the order of `versions` until that is known, or nobody has it any more, and gives the events of `slices` their
-    /// places. A stream whose source refuses to answer stops.
-    pub(super) async fn order(&mut self, versions: &BTreeSet<Version>, slices: &mut Vec<Slice>) {
-        let mut backoff = Backoff::default();
+    /// places. A stream whose source refuses to answer stops; where only parked events have use for it, it goes on without,
+    /// and so it does where nobody answers for long.
+    pub(super) async fn order(&mut self, versions: &Unordered, slices: &mut Vec<Slice>) {
+        let (mut backoff, mut failing) = (Backoff::default(), None);
         loop {
             slices.retain(|slice| self.index(slice).is_some_and(|index| self.lanes[index].holds(slice)));
             let left = self.sources(versions, slices);
@@ -108,7 +114,14 @@ impl Writer {
                         is_answered = true;
                     }
                     Some(Err(error)) if error.may_pass() => failed.push((version, error)),
+                    Some(Err(error)) if !versions.needed.contains(&version) => self.forgo(version, &error),
                     Some(Err(error)) => self.refuse(version, &left[&version], &error),
+                }
+            }
+            let since = if failed.is_empty() { None } else { Some(*failing.get_or_insert_with(Instant::now)) };
+            if since.is_some_and(|since| since.elapsed() > PARKED_PATIENCE) {
+                for (version, error) in failed.extract_if(.., |(version, _)| !versions.needed.contains(version)) {
+                    self.forgo(version, &error);
                 }
             }
             let pause = failed.iter().map(|(_, error)| error.pause()).max().unwrap_or_default();
@@ -129,13 +142,14 @@ impl Writer {
     }
 
     /// The versions that are still to be asked for, each with the lanes that have events of it.
-    fn sources(&self, versions: &BTreeSet<Version>, slices: &[Slice]) -> BTreeMap<Version, Vec<usize>> {
+    fn sources(&self, versions: &Unordered, slices: &[Slice]) -> BTreeMap<Version, Vec<usize>> {
+        let versions: BTreeSet<_> = versions.clone().without(&self.orders).all().collect();
         let mut sources = BTreeMap::<Version, Vec<usize>>::new();
         for slice in slices {
             let Some(index) = self.index(slice) else { continue };
             for event in &slice.events {
                 let version = event.raw.version;
-                if versions.contains(&version) && !self.orders.has(version) {
+                if versions.contains(&version) {
                     let lanes = sources.entry(version).or_default();
                     if lanes.last() != Some(&index) {
                         lanes.push(index);
@@ -172,6 +186,12 @@ impl Writer {
         while let Ok((index, message)) = self.messages.try_recv() {
             self.receive(index, message);
         }
+    }
+
+    /// Parked events never block: they are put in order by their kinds once they are understood.
+    fn forgo(&mut self, version: Version, error: &SubjectError) {
+        tracing::warn!("the place of a parked event in transaction {version} stays unknown: {error}");
+        self.orders.forgo(version);
     }
 
     fn refuse(&mut self, version: Version, lanes: &[usize], error: &SubjectError) {

@@ -16,9 +16,9 @@ use super::faults::{Armed, Injector};
 use super::feed::{Feed, Read};
 use super::ground::Seat;
 use super::tally::Tally;
-use crate::chain::{ChainId, SeqNo, Version};
+use crate::chain::{ChainId, SeqNo};
 use crate::market::{Markets, Stream};
-use crate::state::{self, After, Edge, Fault, Orders, Plan, Slice, Store, StoreError, Trouble, Wants};
+use crate::state::{After, Edge, Fault, Orders, Plan, Slice, Store, StoreError, Trouble, Unordered, Wants};
 use crate::subject::{Counter, Page, SubjectError};
 
 /// Longer than any case takes: leases end when the case says so.
@@ -185,7 +185,7 @@ impl Worker {
     /// Plans a transaction of some of what waits, on top of the one that is under way.
     pub async fn plan(&mut self, is_lost: bool, asks: Asks<'_>, rng: &mut ChaCha8Rng, tally: &mut Tally) -> Told {
         let mut slices = self.some_of_what_waits(rng);
-        let unordered = state::unordered(slices.iter().flat_map(|slice| &slice.events));
+        let unordered = Unordered::of(slices.iter().flat_map(|slice| &slice.events));
         if !self.ask(&unordered, asks, tally) {
             let line = format!("plans{}: nobody tells the order of their events", worded(&slices));
             self.queue.push_back(Work::Again { slices, asks_first: false });
@@ -218,9 +218,9 @@ impl Worker {
     }
 
     /// Asks for the order of `versions`, as far as it is not known; whether it is now.
-    fn ask(&mut self, versions: &BTreeSet<Version>, asks: Asks<'_>, tally: &mut Tally) -> bool {
-        for version in versions {
-            if self.orders.has(*version) {
+    fn ask(&mut self, versions: &Unordered, asks: Asks<'_>, tally: &mut Tally) -> bool {
+        for version in versions.all() {
+            if self.orders.has(version) {
                 continue;
             }
             let order = match asks {
@@ -231,10 +231,10 @@ impl Worker {
                 }
                 Asks::Node { chain, .. } => {
                     tally.count("transactions asked for");
-                    Some(chain.order(&self.markets, *version))
+                    Some(chain.order(&self.markets, version))
                 }
             };
-            self.orders.insert(*version, order);
+            self.orders.insert(version, order);
         }
         true
     }
@@ -307,7 +307,7 @@ impl Worker {
                     self.faults.disarm();
                     let heard = if self.ask(versions, asks, tally) { "asks for" } else { "is not told" };
                     self.queue.push_front(Work::Again { slices, asks_first: false });
-                    return Ok(Written::Told(format!("{line}: {heard} the order of {versions:?}")));
+                    return Ok(Written::Told(format!("{line}: {heard} the order within {versions}")));
                 }
                 self.written(line, slices, done.map(|done| done.map(|done| done.refolded)), tally).await
             }

@@ -1,13 +1,10 @@
 //! What a database's error means for us: try again, wait, or give up.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 use tokio::time::timeout;
-
-use crate::chain::Version;
 
 /// Longer than any server takes that will ever answer: lock waits end after 10 s, or twice that (`connect`).
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
@@ -25,8 +22,8 @@ pub enum StoreError {
     #[error("another process has written meanwhile")]
     Overtaken,
     /// Rows depend on the order of events within these versions, which nobody has asked for.
-    #[error("the order of events within versions {0:?} is not known")]
-    Unordered(BTreeSet<Version>),
+    #[error("the order of events within {0} is not known")]
+    Unordered(super::Unordered),
     /// There is no server where the URL says.
     #[error("{0}")]
     Unreachable(String),

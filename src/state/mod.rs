@@ -42,7 +42,7 @@ pub use inspect::ServerSetting;
 pub use lease::{Leases, Wants};
 pub use letters::{Handled, Letter, LetterFilter, LetterKey, LetterState};
 pub use migrate::Migration;
-pub use order::{Orders, unordered};
+pub use order::{Orders, Unordered};
 pub use plan::{After, Plan};
 pub use progress::{Checkpoint, ObserverReport, SET_START, Start};
 pub use query::{Filter, Floor, Overview, Parked};

@@ -2,6 +2,7 @@
 //! depends on it: all that was made of them is told anew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
@@ -13,7 +14,7 @@ use super::plan::Folded;
 use super::tables::Tables;
 use super::write::Statements;
 use super::{Store, StoreError, load};
-use crate::chain::{EventOrder, SeqNo, Version};
+use crate::chain::{EventOrder, RawEvent, SeqNo, Source, Version};
 use crate::market::Markets;
 use crate::market::fold::{self, Entry, Keys, Rows};
 
@@ -22,24 +23,33 @@ const AT_ONCE: usize = 200;
 
 /// The orders of events within versions, as far as they were asked for; none of a version that nobody has any more.
 #[derive(Debug, Clone, Default)]
-pub struct Orders(BTreeMap<Version, Option<EventOrder>>);
+pub struct Orders {
+    known: BTreeMap<Version, Option<EventOrder>>,
+    /// What nobody needs, and nobody tells.
+    forgone: BTreeSet<Version>,
+}
 
 impl Orders {
     /// Keeps what was answered.
     pub fn insert(&mut self, version: Version, order: Option<EventOrder>) {
-        self.0.insert(version, order);
+        self.known.insert(version, order);
+    }
+
+    /// From now on it is only needed there, not wished for.
+    pub fn forgo(&mut self, version: Version) {
+        self.forgone.insert(version);
     }
 
     /// Whether that version was asked for, whatever the answer.
     #[must_use]
     pub fn has(&self, version: Version) -> bool {
-        self.0.contains_key(&version)
+        self.known.contains_key(&version)
     }
 
     /// The order of that version, where known.
     #[must_use]
     pub fn of(&self, version: Version) -> Option<&EventOrder> {
-        self.0.get(&version)?.as_ref()
+        self.known.get(&version)?.as_ref()
     }
 
     /// Gives the events of `slices` the places that are known now.
@@ -58,32 +68,68 @@ impl Orders {
     /// How many versions were asked for.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.known.len() + self.forgone.len()
     }
 
     /// Whether none was.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.known.is_empty() && self.forgone.is_empty()
     }
 }
 
-/// Of which versions rows depend on the order of these events, as far as that can be seen without the database; or will
-/// depend on it, of a parked one, once that is understood.
-#[must_use]
-pub fn unordered<'a>(events: impl IntoIterator<Item = &'a Executed>) -> BTreeSet<Version> {
-    let (mut versions, mut told) = (BTreeSet::new(), vec![]);
-    for event in events {
-        match &event.meaning {
-            Ok(entry) => told.push(entry),
-            Err(_) if event.raw.event_index.is_none() => drop(versions.insert(event.raw.version)),
-            Err(_) => {}
+/// Versions the order of whose events is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unordered {
+    /// Rows depend on it.
+    pub needed: BTreeSet<Version>,
+    /// Rows may come to depend on it, once a parked event is understood.
+    pub wished: BTreeSet<Version>,
+}
+
+impl Unordered {
+    /// The order of these events, as far as the need for it can be seen without the database.
+    #[must_use]
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Executed>) -> Self {
+        let (mut wished, mut told) = (BTreeSet::new(), vec![]);
+        for event in events {
+            match &event.meaning {
+                Ok(entry) => told.push(entry),
+                Err(_) => drop(wished.insert(event.raw.version)),
+            }
         }
+        let needed = if told.len() > 1 { fold::contested(&told, &[]).into_keys().collect() } else { BTreeSet::new() };
+        Self { needed, wished }
     }
-    if told.len() > 1 {
-        versions.extend(fold::contested(&told, &[]).into_keys());
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = Version> {
+        self.needed.union(&self.wished).copied()
     }
-    versions
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.needed.is_empty() && self.wished.is_empty()
+    }
+
+    /// What is not known yet.
+    #[must_use]
+    pub fn without(mut self, orders: &Orders) -> Self {
+        self.needed.retain(|version| !orders.has(*version));
+        self.wished.retain(|version| !orders.has(*version) && !orders.forgone.contains(version));
+        self
+    }
+}
+
+/// `versions 7, 9`, of which there may be many.
+impl fmt::Display for Unordered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const TOLD: usize = 5;
+        let told: Vec<_> = self.all().take(TOLD).map(|version| version.to_string()).collect();
+        let more = if self.all().nth(TOLD).is_some() { ", ..." } else { "" };
+        write!(f, "versions {}{more}", told.join(", "))
+    }
 }
 
 /// How a transaction is planned.
@@ -98,7 +144,7 @@ pub(super) enum Way<'a> {
 /// What a batch is about, as it is being read.
 pub(super) struct Read<'a> {
     pub batch: &'a [&'a Entry],
-    /// The versions of what is parked with it, where that needs to know its place.
+    /// The versions of what is parked with it.
     pub parked: &'a BTreeSet<Version>,
     pub rows: Rows,
     pub late: Keys,
@@ -138,8 +184,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let owners = fold::contested_owners(read.batch, &read.rows);
         let is_asked = matches!(way, Way::Alone(Some(_)));
-        // A rebuild takes events as they are stored.
-        if self.tables == Tables::Rebuilt {
+        // A rebuild takes events as they are stored, and so does who asks nobody.
+        if self.tables == Tables::Rebuilt || matches!(way, Way::Alone(None)) {
             return Ok(true);
         }
         let beside = self.beside_parked(db, read.batch).await?;
@@ -153,8 +199,11 @@ impl Store {
             Way::Alone(None) => return Ok(true),
             Way::Alone(Some(orders)) => orders,
         };
-        let all = contested.keys().chain(owners.values()).chain(&beside).chain(read.parked).copied();
-        let unknown: BTreeSet<_> = all.filter(|version| !orders.has(*version)).collect();
+        let unknown = Unordered {
+            needed: contested.keys().chain(owners.values()).copied().collect(),
+            wished: beside.union(read.parked).copied().collect(),
+        };
+        let unknown = unknown.without(orders);
         if !unknown.is_empty() {
             return Err(StoreError::Unordered(unknown));
         }
@@ -197,7 +246,16 @@ impl Store {
             let seq_nos = orders.flat_map(|order| order.seq_nos(stream.source.account()));
             seq_nos.map(|seq_no| LetterKey { observer: stream.observer.clone(), seq_no })
         });
-        let maybe: Vec<_> = of_orders.chain(of_history).collect::<BTreeSet<_>>().into_iter().collect();
+        let mut maybe: BTreeSet<_> = of_orders.chain(of_history).collect();
+        // Of module events no order tells which they are.
+        for stream in markets.streams().filter(|stream| stream.source == Source::ModuleEvent) {
+            for version in versions {
+                let stored = self.of_version(db, &stream.observer, *version).await?;
+                let key = |raw: &RawEvent| LetterKey { observer: stream.observer.clone(), seq_no: raw.seq_no };
+                maybe.extend(stored.iter().map(key));
+            }
+        }
+        let maybe: Vec<_> = maybe.into_iter().collect();
         for keys in maybe.chunks(AT_ONCE) {
             // What is parked, or left out, was not executed.
             let these = letters::these(keys, activities::Column::Observer, activities::Column::SeqNo);

@@ -69,7 +69,7 @@ impl Store {
             None => (answered(self.number()).await?, None),
         };
         // Events of the same version may be under way.
-        if self.tables == Tables::Live && !self.parked_versions(&slices, None).is_empty() {
+        if self.tables == Tables::Live && !self.parked_versions(&slices).is_empty() {
             return Ok(None);
         }
         let (told, parked) = (self.told(&slices), BTreeSet::new());
@@ -88,7 +88,7 @@ impl Store {
         orders: Option<&Orders>,
     ) -> Result<Plan, StoreError> {
         // Nobody asks for its number.
-        let parked = self.parked_versions(&slices, orders);
+        let parked = self.parked_versions(&slices);
         self.folded_alone(db, markets, &self.told(&slices), &parked, orders).await?.plan(self, slices, 0)
     }
 
@@ -175,11 +175,10 @@ impl Store {
         self.executed(slices).filter_map(|(_, event)| event.meaning.as_ref().ok()).collect()
     }
 
-    /// The versions of those that could not, and whose place no source of theirs tells but when it is asked for it.
-    fn parked_versions(&self, slices: &[Slice], orders: Option<&Orders>) -> BTreeSet<Version> {
-        let parked = self.executed(slices).filter(|(_, event)| event.meaning.is_err()).map(|(_, event)| &event.raw);
-        let asked = |version| orders.is_none_or(|orders| orders.of(version).is_some());
-        parked.filter(|raw| raw.event_index.is_none() || asked(raw.version)).map(|raw| raw.version).collect()
+    /// The versions of those that could not.
+    fn parked_versions(&self, slices: &[Slice]) -> BTreeSet<Version> {
+        let parked = self.executed(slices).filter(|(_, event)| event.meaning.is_err());
+        parked.map(|(_, event)| event.raw.version).collect()
     }
 
     /// All events of `slices` but those that somebody has decided to leave out.

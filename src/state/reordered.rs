@@ -85,7 +85,7 @@ impl Store {
     }
 
     /// The stored events of one version, which ascends with their numbers.
-    async fn of_version(
+    pub(super) async fn of_version(
         &self,
         db: &impl ConnectionTrait,
         observer: &str,

@@ -1,6 +1,7 @@
 //! The times of blocks, for events that tell none of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
@@ -47,26 +48,38 @@ impl Blocks {
         let mut asked: BTreeSet<_> = events.iter().filter(|event| untimed(event)).map(|event| event.version).collect();
         let mut times = BTreeMap::new();
         while !asked.is_empty() {
-            let answers: FuturesUnordered<_> =
-                asked.iter().map(async |version| (*version, self.time(*version).await)).collect();
-            let (mut failed, mut is_answered) = (None, false);
-            // All of them, as what one is told of is known when others are asked for again.
-            for (version, answer) in answers.collect::<Vec<_>>().await {
+            let is_failing = AtomicBool::new(false);
+            let answers: FuturesUnordered<_> = asked
+                .iter()
+                .map(async |version| {
+                    // Never closed.
+                    let _turn = self.turns.acquire().await;
+                    if is_failing.load(Ordering::Relaxed) {
+                        return None;
+                    }
+                    let answer = self.time(*version).await;
+                    is_failing.fetch_or(answer.is_err(), Ordering::Relaxed);
+                    Some((*version, answer))
+                })
+                .collect();
+            let (mut failed, mut is_answered) = (None::<SubjectError>, false);
+            // All that are under way: whatever they bring is not asked for again.
+            for (version, answer) in answers.collect::<Vec<_>>().await.into_iter().flatten() {
                 match answer {
                     Ok(time) => {
                         is_answered = true;
                         asked.remove(&version);
                         times.insert(version, time);
                     }
-                    Err(error @ (SubjectError::Unreachable(_) | SubjectError::Behind(_))) => {
-                        failed = failed.or(Some(error))
+                    Err(error) if error.may_pass() => {
+                        failed = failed.into_iter().chain([error]).max_by_key(SubjectError::pause);
                     }
-                    Err(error) => failed = Some(error),
+                    Err(error) => return Err(error),
                 }
             }
             match failed {
                 // Whoever answers some of them will answer the others.
-                Some(SubjectError::Unreachable(_) | SubjectError::Behind(_)) if is_answered => {}
+                Some(error) if is_answered && error.pause().is_zero() => {}
                 Some(error) => return Err(error),
                 None => {}
             }
@@ -79,8 +92,6 @@ impl Blocks {
 
     /// The time of the block that holds `version`; `None` where that is pruned, and no archive has it.
     async fn time(&self, version: Version) -> Result<Option<Timestamp>, SubjectError> {
-        // Never closed.
-        let _turn = self.turns.acquire().await;
         if let Some(block) = self.known(version) {
             return Ok(Some(block.time));
         }
