@@ -15,6 +15,7 @@ on_every_database!(
     a_changed_mapping_is_refused_until_a_rebuild,
     a_changed_mapping_can_be_accepted,
     a_worker_with_another_file_than_a_rebuild_stops,
+    a_stream_that_is_gone_or_read_from_elsewhere_is_refused,
 );
 
 const MARKET: &str = r#"
@@ -129,4 +130,29 @@ async fn a_worker_with_another_file_than_a_rebuild_stops(backend: Backend) {
     mended.until_caught_up().await.expect(0);
     assert!(listed(&database).await > listings);
     assert_eq!(changed(&database).await, listed(&database).await);
+}
+
+async fn a_stream_that_is_gone_or_read_from_elsewhere_is_refused(backend: Backend) {
+    let (node, database, setup) = market(backend).await;
+    let before = database.executed().await;
+    node.node.emit(50);
+    let renamed = MARKET.replace("name = \"list\"", "name = \"listing\"");
+    let moved = MARKET
+        .replace("\"buy_token_events\"", "\"delist_token_events\"")
+        .replace("\"fill_listing\"", "\"cancel_listing\"")
+        .replace("buyer = \"buyer\"\n", "");
+    for (file, parts) in [
+        (&renamed, &["toy:list (which is gone)", "--accept-mapping"][..]),
+        (&moved, &["toy:buy has events of", "buy_token_events", "says", "delist_token_events", "another name"]),
+    ] {
+        write(&setup, file);
+        setup.until_caught_up().await.expect(1).says(parts);
+        let checked = setup.again().command("check").to_end().await.expect(1);
+        assert!(checked.stdout.contains(parts[0]), "{}", checked.stdout);
+    }
+    setup.again().command("rebuild").to_end().await.expect(1).says(&["toy:buy has events of"]);
+    assert_eq!(database.executed().await, before);
+    write(&setup, MARKET);
+    setup.until_caught_up().await.expect(0);
+    assert!(database.executed().await > before);
 }

@@ -106,7 +106,16 @@ async fn rows(store: &Store, config: &Config) -> Result<(Vec<Line>, Stored), Sto
     for market in config.markets.iter() {
         let known = overview.markets.iter().find(|stored| *stored.market == *market.name);
         let changed = match known {
-            Some(known) => store.changed_mapping(market, known).await?,
+            Some(known) => {
+                if let Err(StoreError::Refused(why)) = store.keep_sources(market, known).await {
+                    lines.push(Line::fail(
+                        &format!("source {}", market.name),
+                        why,
+                        "correct the market file (MARKETS)",
+                    ));
+                }
+                store.changed_mapping(market, known).await?
+            }
             None => vec![],
         };
         if !changed.is_empty() {

@@ -1,21 +1,22 @@
 //! By which mapping the rows of a market were made: rows of two do not belong together, and nobody could tell them apart.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QuerySelect};
 
 use super::entities::{activities, markets};
 use super::{Store, StoreError};
+use crate::chain::{SeqNo, Source};
 use crate::market::{Market, Markets, Stream};
 
-/// Digests, by the names of streams.
+/// Digests by the names of streams, and where these are read from by [`from`].
 type Mapping = BTreeMap<String, String>;
 
 impl Store {
     /// Refuses a market whose file says otherwise of a stream than when its events were folded; what is new is kept.
     pub(super) async fn keep_mapping(&self, market: &Market, known: &markets::Model) -> Result<(), StoreError> {
+        self.keep_sources(market, known).await?;
         let changed = self.changed_mapping(market, known).await?;
         if !changed.is_empty() {
             return Err(StoreError::Refused(format!(
@@ -29,19 +30,33 @@ impl Store {
         if now == before { Ok(()) } else { self.set_mapping(market, &now).await }
     }
 
-    /// The observers of `market` of which its file says otherwise than when their events were folded.
-    pub async fn changed_mapping<'a>(
-        &self,
-        market: &'a Market,
-        known: &markets::Model,
-    ) -> Result<Vec<&'a str>, StoreError> {
+    /// Refuses a market of which a stream that has events is read from elsewhere: their numbers do not go on from one another.
+    pub async fn keep_sources(&self, market: &Market, known: &markets::Model) -> Result<(), StoreError> {
         let before = read(known);
-        let is_other =
-            |stream: &&Arc<Stream>| before.get(stream.name()).is_some_and(|before| **before != *stream.mapping);
+        for stream in market.streams.iter() {
+            let Some(before) = before.get(&from(stream.name())).filter(|before| **before != source(stream)) else {
+                continue;
+            };
+            if self.checkpoint(&stream.observer).await?.next > SeqNo::ZERO {
+                return Err(StoreError::Refused(format!(
+                    "{} has events of {before}, and the file of market {} says {}: give the stream of the latter another name, or, if both are the same, say so once by `run --accept-mapping`",
+                    stream.observer,
+                    market.name,
+                    source(stream)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The observers of `market` of which its file says otherwise than when their events were folded, or nothing any more.
+    pub async fn changed_mapping(&self, market: &Market, known: &markets::Model) -> Result<Vec<String>, StoreError> {
         let mut changed = vec![];
-        for stream in market.streams.iter().filter(is_other) {
-            if self.has_folded(&stream.observer).await? {
-                changed.push(&*stream.observer);
+        for (name, before) in read(known).iter().filter(|(name, _)| !name.contains(' ')) {
+            let stream = market.streams.iter().find(|stream| stream.name() == name);
+            let observer = format!("{}:{name}", market.name);
+            if stream.is_none_or(|stream| **before != *stream.mapping) && self.has_folded(&observer).await? {
+                changed.push(observer + if stream.is_some() { "" } else { " (which is gone)" });
             }
         }
         Ok(changed)
@@ -70,10 +85,7 @@ impl Store {
     /// Takes the files of `markets` for what the rows were made by, whatever that was.
     pub async fn accept_mapping(&self, markets: &Markets) -> Result<(), StoreError> {
         for market in markets.iter() {
-            let query = self.tables.find::<markets::Entity>().filter(markets::Column::Market.eq(&*market.name));
-            if let Some(known) = query.one(&self.db).await? {
-                self.set_mapping(market, &read(&known).into_iter().chain(said(market)).collect()).await?;
-            }
+            self.set_mapping(market, &said(market).collect()).await?;
         }
         Ok(())
     }
@@ -108,5 +120,18 @@ fn read(known: &markets::Model) -> Mapping {
 }
 
 fn said(market: &Market) -> impl Iterator<Item = (String, String)> {
-    market.streams.iter().map(|stream| (stream.name().to_owned(), stream.mapping.to_string()))
+    let mappings = market.streams.iter().map(|stream| (stream.name().to_owned(), stream.mapping.to_string()));
+    mappings.chain(market.streams.iter().map(|stream| (from(stream.name()), source(stream))))
+}
+
+/// No stream has such a name.
+fn from(name: &str) -> String {
+    format!("{name} from")
+}
+
+fn source(stream: &Stream) -> String {
+    match &stream.source {
+        Source::Handle(handle) => format!("{} of {}", stream.source, handle.account),
+        other => other.to_string(),
+    }
 }

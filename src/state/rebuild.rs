@@ -13,7 +13,7 @@ use sea_orm::{
 use sha2::{Digest, Sha256};
 
 use super::commit::Writing;
-use super::entities::{checkpoints, dead_letters};
+use super::entities::{checkpoints, dead_letters, markets};
 use super::indexes::REBUILT;
 use super::tables::{PREFIX, Tables};
 use super::{Store, StoreError, merge, migrate};
@@ -60,6 +60,13 @@ impl Rebuild {
                 "the database holds events of {}, which no market of MARKETS has: name all its markets, or their rows would be lost",
                 strangers.join(", ")
             )));
+        }
+        // The events stay where they are, and the next one must go on behind them.
+        let known = markets::Entity::find().all(&live.db).await?;
+        for market in markets.iter() {
+            if let Some(known) = known.iter().find(|known| known.market == *market.name) {
+                live.keep_sources(market, known).await?;
+            }
         }
         let left_out = discarded(live).await?;
         let print = fingerprint(markets, &left_out);
