@@ -17,6 +17,7 @@ on_every_database!(
     what_was_scanned_for_something_else_does_not_count,
     handles_that_were_looked_for_wrongly_are_found_once_that_is_corrected,
     module_events_can_begin_later_than_their_market,
+    two_markets_in_one_worker_have_orders_of_their_own,
 );
 
 async fn handles_and_transactions_lead_to_the_same_rows(backend: Backend) {
@@ -114,4 +115,44 @@ async fn module_events_can_begin_later_than_their_market(backend: Backend) {
 async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
     // They are in transactions only, whatever the setting.
     scanned::module_events_are_counted_once(backend, "handles").await;
+}
+
+/// The same tokens are traded on both, of which one is read by handles and the other in transactions.
+async fn two_markets_in_one_worker_have_orders_of_their_own(backend: Backend) {
+    const MODULE_EVENTS: &str = r#"
+        name = "other"
+        address = "0x73545daede11168cbe4f5503f19929c7eebb888cffef27983ed374515f7e82a1"
+        first_version = 6000000
+        listing_key = ["id"]
+        fields = { id = "offer_id", token = "token_id", seller = "seller", buyer = "buyer", price = "price?", quantity = "token_amount", time = "timestamp" }
+        streams = [
+          { name = "list", kind = "place_listing", event = "::fixed_price_market::ListTokenEvent" },
+          { name = "delist", kind = "cancel_listing", event = "::fixed_price_market::DelistTokenEvent" },
+          { name = "buy", kind = "fill_listing", event = "::fixed_price_market::BuyTokenEvent" },
+        ]
+    "#;
+    let (both, alone) = (TestDatabase::create(backend).await, TestDatabase::create(backend).await);
+    let config = Config { seed: 67, events: 600, spacing: 20, contrary: true, ..Config::default() };
+    let node = TestNode::start(config).await;
+    let one = Setup::of(&alone.url, &node.url).patient();
+    one.until_caught_up().await.expect(0);
+    let setup = Setup::of(&both.url, &node.url).patient();
+    std::fs::write(setup.folder().join("other.toml"), MODULE_EVENTS).unwrap();
+    let setup = setup.set("MARKETS", "imart,other.toml");
+    setup.until_caught_up().await.expect(0);
+    let orders = |market: &str| {
+        format!(
+            "SELECT CONCAT_WS('|', order_key, status, token_id, seller, COALESCE(buyer, '-'), price, quantity, remaining_quantity, listed_version, closed_version, unexpected) FROM orders WHERE market = '{market}' ORDER BY order_key"
+        )
+    };
+    let listed = both.texts(&orders("imart")).await;
+    assert!(listed.len() > 100);
+    assert_eq!(listed, both.texts(&orders("other")).await);
+    assert_eq!(listed, alone.texts(&orders("imart")).await);
+    // Whoever the markets say to own a token, it is one.
+    let tokens = "SELECT CONCAT_WS('|', token_id, property_version, name, owner, owner_version) FROM tokens ORDER BY token_id, property_version";
+    assert_eq!(both.texts(tokens).await, alone.texts(tokens).await);
+    let twice = "SELECT COUNT(*) FROM (SELECT token_id FROM orders WHERE token_id IS NOT NULL GROUP BY token_id HAVING COUNT(DISTINCT market) = 2) AS both_markets";
+    assert!(both.number(twice).await > Some(20));
+    setup.again().command("verify").to_end().await.expect(0);
 }
