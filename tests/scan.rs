@@ -5,7 +5,7 @@
 
 mod support;
 
-use event_worker::simulate::Config;
+use event_worker::simulate::{CONTRACT, Config};
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
 use support::process::Setup;
@@ -117,27 +117,16 @@ async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
     scanned::module_events_are_counted_once(backend, "handles").await;
 }
 
-/// The same tokens are traded on both, of which one is read by handles and the other in transactions.
+/// The same tokens are traded on both.
 async fn two_markets_in_one_worker_have_orders_of_their_own(backend: Backend) {
-    const MODULE_EVENTS: &str = r#"
-        name = "other"
-        address = "0x73545daede11168cbe4f5503f19929c7eebb888cffef27983ed374515f7e82a1"
-        first_version = 6000000
-        listing_key = ["id"]
-        fields = { id = "offer_id", token = "token_id", seller = "seller", buyer = "buyer", price = "price?", quantity = "token_amount", time = "timestamp" }
-        streams = [
-          { name = "list", kind = "place_listing", event = "::fixed_price_market::ListTokenEvent" },
-          { name = "delist", kind = "cancel_listing", event = "::fixed_price_market::DelistTokenEvent" },
-          { name = "buy", kind = "fill_listing", event = "::fixed_price_market::BuyTokenEvent" },
-        ]
-    "#;
     let (both, alone) = (TestDatabase::create(backend).await, TestDatabase::create(backend).await);
     let config = Config { seed: 67, events: 600, spacing: 20, contrary: true, ..Config::default() };
     let node = TestNode::start(config).await;
     let one = Setup::of(&alone.url, &node.url).patient();
     one.until_caught_up().await.expect(0);
     let setup = Setup::of(&both.url, &node.url).patient();
-    std::fs::write(setup.folder().join("other.toml"), MODULE_EVENTS).unwrap();
+    let other = format!("name = \"other\"\nlike = \"imart\"\naddress = \"{CONTRACT}\"\n");
+    std::fs::write(setup.folder().join("other.toml"), other).unwrap();
     let setup = setup.set("MARKETS", "imart,other.toml");
     setup.until_caught_up().await.expect(0);
     let orders = |market: &str| {
