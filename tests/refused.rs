@@ -136,6 +136,7 @@ async fn too_many_parked_events_stop_observers_and_nothing_is_lost() {
     for part in ["imart:list", "had to stop", "5 events in a row", "seq no 4", "dead_letters", "MAX_PARKED"] {
         assert!(ended.stderr.contains(part), "{part:?} is not in: {}", ended.stderr);
     }
+    assert_eq!(cause(&database).await, ["stopped parked"]);
     let stored = "SELECT COUNT(*) FROM events WHERE observer = 'imart:list'";
     let parked = "SELECT COUNT(*) FROM dead_letters WHERE observer = 'imart:list' AND state = 'parked'";
     assert_eq!((database.number(stored).await, database.number(parked).await), (Some(5), Some(5)));
@@ -157,6 +158,7 @@ async fn a_gap_stops_its_observer_and_the_others_go_on() {
     let setup = Setup::of(&database.url, &node.url);
     let ended = setup.until_caught_up().await.expect(1);
     ended.says(&["imart:list", "had to stop", "gap", "NODE_URL"]);
+    assert_eq!(cause(&database).await, ["stopped gap"]);
     let executed = "SELECT executed_seq_no FROM checkpoints WHERE observer = 'imart:list'";
     assert_eq!(database.number(executed).await, Some(69));
     let listed = node.node.counters().iter().find(|(stream, _)| stream == "list_token_events").unwrap().1;
@@ -177,6 +179,7 @@ async fn pruned_history_stops_observers_with_the_remedy() {
             assert!(ended.stderr.contains(part), "{fault}: {part:?} is not in: {}", ended.stderr);
         }
         assert_eq!(database.executed().await, 0, "{fault}");
+        assert_eq!(cause(&database).await, ["stopped pruned"]);
     }
 }
 
@@ -216,6 +219,11 @@ async fn pruned(fault: &str) -> (TestDatabase, TestNode, TestNode) {
     let half = node.node.history()[300].version;
     node.node.set_faults(format!("{fault}:{half}").parse().unwrap());
     (TestDatabase::create(Backend::Sqlite).await, node, archive)
+}
+
+/// What `status` shows of the listings.
+async fn cause(database: &TestDatabase) -> Vec<String> {
+    database.texts("SELECT CONCAT_WS(' ', state, cause) FROM observer_status WHERE observer = 'imart:list'").await
 }
 
 async fn small_node() -> TestNode {

@@ -46,7 +46,7 @@ fn market(config: &Config, market: &Market) -> Vec<Line> {
             None => Line::warn(
                 &check,
                 format!("{found}, from the first one on"),
-                "set first_version in its file to where the contract was published",
+                "set first_version in its file to where the contract was published (of a built-in market: in one with `like` and `address`), or begin with `run --from-version`",
             ),
         });
     }

@@ -141,7 +141,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
     };
     for market in subjects::from_the_first(&markets, read_from, &starts) {
         tracing::warn!(
-            "market {} is looked for in transactions from the first one on: set first_version in its file to where the contract was published, or begin a new database with --from-version",
+            "market {} is looked for in transactions from the first one on: set first_version in its file to where the contract was published (of a built-in market: in one with `like` and `address`), or begin with --from-version",
             market.name
         );
     }
