@@ -53,6 +53,7 @@ fn columns(event: MarketEvent, names: &[&str]) -> Value {
 #[test]
 fn every_form_of_a_field_is_read() {
     const PRICE: &str = "fields.price = \"p\"";
+    let long = |digits: &str| json!(format!("0x{digits:0>64}"));
     let cases = [
         // Alternatives: the first that is there, whatever stands around it.
         ("fields.price = \"a.b or c.d or p\"", json!({ "c": { "vec": [{ "d": "3" }] } }), "price", json!("3")),
@@ -102,6 +103,10 @@ fn every_form_of_a_field_is_read() {
             json!("0x1::c::D"),
         ),
         (&format!("{PRICE}\nfields.currency = \"c\""), json!({ "c": "0x1::c::D" }), "currency", json!("0x1::c::D")),
+        // Coins that are fungible assets, by their objects.
+        (&format!("{PRICE}\nfields.currency = \"c\""), json!({ "c": { "inner": "0xc" } }), "currency", long("c")),
+        (&format!("{PRICE}\nfields.currency = \"c\""), json!({ "c": "0xc" }), "currency", long("c")),
+        (&format!("{PRICE}\nfields.currency = {{ value = \"0xc\" }}"), json!({}), "currency", long("c")),
         // Times: in units, else the block's.
         (
             &format!("{PRICE}\nfields.time = {{ path = \"t\", unit = \"seconds\" }}"),

@@ -98,7 +98,7 @@ pub fn fits(field: &MappedField, kind: &str) -> Option<bool> {
         Shape::Text if field.hex => kind == "vector<u8>",
         Shape::Text => TEXTS.contains(&kind),
         Shape::Amount | Shape::Count => is_number,
-        Shape::Coin => kind == "0x1::type_info::TypeInfo" || TEXTS.contains(&kind),
+        Shape::Coin => is_address || kind == "0x1::type_info::TypeInfo" || TEXTS.contains(&kind),
         Shape::Bool => kind == "bool",
     })
 }
@@ -214,6 +214,9 @@ mod tests {
             (Shape::Text, false, "vector<u8>", Some(false)),
             (Shape::Text, true, "vector<u8>", Some(true)),
             (Shape::Coin, false, "0x1::type_info::TypeInfo", Some(true)),
+            (Shape::Coin, false, "0x1::object::Object<0x1::fungible_asset::Metadata>", Some(true)),
+            (Shape::Coin, false, "address", Some(true)),
+            (Shape::Coin, false, "u64", Some(false)),
             (Shape::Bool, false, "vector<bool>", Some(false)),
         ] {
             assert_eq!(fits(&field(shape, hex), kind), expected, "{shape:?} {kind}");

@@ -46,7 +46,7 @@ pub enum Shape {
     Amount,
     /// A whole number, up to u64.
     Count,
-    /// A coin's type: a `TypeInfo`, or text.
+    /// A coin's type, as a `TypeInfo` or text; or the object of a fungible asset.
     Coin,
     /// True or false.
     Bool,
