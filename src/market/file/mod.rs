@@ -14,7 +14,7 @@ use self::text::{Mistake, Read, Table, Value};
 use super::kind::Subject;
 use super::rule::{Rules, Units};
 use super::{Field, Kind};
-use crate::chain::{Address, ChainId, Source, Version};
+use crate::chain::{Address, ChainId, Source, Version, canonical_type};
 
 pub use built_in::names;
 pub use parts::KeyPart;
@@ -126,13 +126,13 @@ impl Base<'_> {
         at.map_or(&[], |at| &self.keys[at])
     }
 
-    /// `::module::Struct` at the market's address.
+    /// `::module::Struct` at the market's address, in its standard form.
     fn in_module(&self, value: &Value, text: &str) -> Read<String> {
         let parts: Vec<_> = text.split('<').next().unwrap_or_default().split("::").skip(1).collect();
         if parts.len() != 2 || parts.iter().any(|part| part.is_empty()) {
             return Err(value.wrong(format!("expected ::module::Struct, found {text:?}")));
         }
-        Ok(format!("{}{text}", self.address))
+        Ok(canonical_type(&format!("{}{text}", self.address)))
     }
 }
 

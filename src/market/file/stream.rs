@@ -117,7 +117,7 @@ fn events(base: &Base, value: &Value) -> Read<Vec<Arc<str>>> {
             return Err(value.wrong("leave out the type arguments: events of any are meant"));
         }
         match text.strip_prefix("::") {
-            Some(_) => Ok(crate::chain::canonical_type(&base.in_module(&value, text)?).into()),
+            Some(_) => Ok(base.in_module(&value, text)?.into()),
             None if is_type(text) => Ok(crate::chain::canonical_type(text).into()),
             None => Err(value.wrong("expected ::module::Struct, a type of the market's address")),
         }
