@@ -127,6 +127,12 @@ fn every_form_of_a_field_is_read() {
             "token_name",
             json!("é"),
         ),
+        (
+            &format!("{PRICE}\nfields.token_name = {{ path = \"n\", as = \"hex\", default = \"Cat\" }}"),
+            json!({}),
+            "token_name",
+            json!("Cat"),
+        ),
     ];
     for (fields, data, column, expected) in cases {
         let event = listing(fields, &data).unwrap_or_else(|why| panic!("{fields}: {why}"));
@@ -182,6 +188,8 @@ fn keys_are_made_of_any_standard_parts() {
     assert_eq!(key("\"id\"", id, &json!({ "i": "x" })), Err("data.i: expected a whole number, found \"x\"".to_owned()));
     let text = "fields.id = { path = \"i\", as = \"text\" }";
     assert_eq!(key("\"id\", \"price\"", text, &json!({ "i": "a/b" })), Ok("a%2Fb/10".to_owned()));
+    let default = "fields.id = { path = \"i\", as = \"text\", default = \"none\" }";
+    assert_eq!(key("\"id\"", default, &json!({})), Ok("none".to_owned()));
     let token = "fields.token = \"t\"";
     let parts = "\"token\", \"property_version\", \"seller\"";
     assert_eq!(key(parts, token, &json!({ "t": "0x70" })), Ok(format!("{}/0/{}", long("70"), long("b"))));

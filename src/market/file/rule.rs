@@ -52,11 +52,11 @@ pub fn read(field: Field, value: &Value) -> Read<Told> {
                     let reason = "default and `?` clash: what is absent is either the default or untold";
                     return Err(Mistake::new(default.name_at, reason));
                 }
-                absent = Absent::Default(constant(field, &default)?);
+                absent = Absent::Default(constant(field, form, &default)?);
             }
             Rule::At { paths, absent, form }
         }
-        "value" => Rule::Constant(constant(field, &origin)?),
+        "value" => Rule::Constant(constant(field, Form::Plain, &origin)?),
         _ if field != Field::Currency => {
             return Err(Mistake::new(origin.name_at, "type_argument is of use only for currency"));
         }
@@ -79,11 +79,16 @@ fn form(field: Field, value: &Value) -> Read<Form> {
     }
 }
 
-/// A value that the field could have in an event.
-fn constant(field: Field, value: &Value) -> Read<Constant> {
-    let json = serde_json::value::to_raw_value(&value.json()?).map_err(|error| value.wrong(error.to_string()))?;
+/// A value that the field could have in an event, in that form; of bytes the file says the text that they spell.
+fn constant(field: Field, form: Form, value: &Value) -> Read<Constant> {
+    let json = match form {
+        Form::Hex => hex::encode(value.text()?).into(),
+        Form::Plain | Form::Text => value.json()?,
+    };
+    let json = serde_json::value::to_raw_value(&json).map_err(|error| value.wrong(error.to_string()))?;
     let mut coin = "".into();
     let checked = match field.shape() {
+        Shape::Id if form == Form::Text => value::text_id(&json).map(drop),
         Shape::Id => value::id(&json).map(drop),
         Shape::Token => value::token(&json).map(drop),
         Shape::Address => value::address(&json).map(drop),
