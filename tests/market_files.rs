@@ -312,6 +312,27 @@ fn mistakes_are_told_by_line_and_column() {
         ("\"price\" }", "{ path = \"p\", default = \"x\" } }", 17, 59, "default: expected a whole number, found \"x\""),
         ("handle = \"::m::S\"\nfield = \"a\"", "handle = \"m::S\"\nfield = \"a\"", 15, 10, "expected ::module::Struct"),
         ("name = \"toy\"", "name = \"toy", 1, 12, "is not TOML"),
+        // Names that Move does not have.
+        ("\"::m::S\"", "\"::m x::S\"", 15, 10, "handle: expected ::module::Struct"),
+        ("\"::m::S\"", "\"::m::S/\"", 15, 10, "handle: expected ::module::Struct"),
+        ("\"::m::S\"", "\"::m::S<0x1::aptos_coin\"", 15, 10, "handle: expected ::module::Struct"),
+        ("\"::m::S\"", "\"::m::S<u8\"", 15, 10, "handle: expected ::module::Struct"),
+        ("field = \"a\"", "field = \"\"", 16, 9, "field: expected the name of a field"),
+        (
+            "field = \"a\"",
+            "field = \"a b\"",
+            16,
+            9,
+            "field: expected the name of a field, such as \"sale_events\", found \"a b\"",
+        ),
+        ("field = \"a\"", "field = \"a\"\nevent = \"::m x::E-\"", 17, 9, "event: expected ::module::Struct"),
+        (
+            "field = \"a\"",
+            "field = \"a\"\nevent = [\"::m::E\", \"0x1::m::2\"]",
+            17,
+            20,
+            "event: expected ::module::Struct",
+        ),
         // Clashes.
         ("name = \"buy\"", "name = \"list\"", 20, 8, "two streams are named \"list\""),
         ("field = \"b\"", "field = \"a\"", 22, 10, "streams \"list\" and \"buy\" have the same source"),

@@ -6,6 +6,7 @@ mod parts;
 mod rule;
 mod stream;
 mod text;
+mod types;
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use self::text::{Mistake, Read, Table, Value};
 use super::kind::Subject;
 use super::rule::{Rules, Units};
 use super::{Field, Kind};
-use crate::chain::{Address, ChainId, Source, Version, canonical_type};
+use crate::chain::{Address, ChainId, Source, Version};
 
 pub use built_in::names;
 pub use parts::KeyPart;
@@ -124,15 +125,6 @@ impl Base<'_> {
     fn key_of(&self, kind: Kind) -> &[KeyPart] {
         let at = KEYS.iter().position(|(_, is_of)| is_of(kind.subject()));
         at.map_or(&[], |at| &self.keys[at])
-    }
-
-    /// `::module::Struct` at the market's address, in its standard form.
-    fn in_module(&self, value: &Value, text: &str) -> Read<String> {
-        let parts: Vec<_> = text.split('<').next().unwrap_or_default().split("::").skip(1).collect();
-        if parts.len() != 2 || parts.iter().any(|part| part.is_empty()) {
-            return Err(value.wrong(format!("expected ::module::Struct, found {text:?}")));
-        }
-        Ok(canonical_type(&format!("{}{text}", self.address)))
     }
 }
 

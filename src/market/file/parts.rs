@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::text::{Read, Value};
+use super::types::is_identifier;
 use crate::chain::{Address, ChainId, ParseError, Version};
 use crate::market::rule::{Unit, Units};
 
@@ -95,6 +96,14 @@ pub fn unverified(value: &Value) -> Read<Arc<str>> {
     match value.text()?.trim() {
         "" => Err(value.wrong("says nothing: tell what is not known, or take it out")),
         text => Ok(text.into()),
+    }
+}
+
+/// The field of a resource that is an event handle.
+pub fn field_name(value: &Value) -> Read<String> {
+    match value.text()? {
+        name if is_identifier(name) => Ok(name.to_owned()),
+        other => Err(value.wrong(format!("expected the name of a field, such as \"sale_events\", found {other:?}"))),
     }
 }
 

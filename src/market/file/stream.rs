@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::parts::{address, check_name};
+use super::parts::{address, check_name, field_name};
 use super::rule::{self, Told};
 use super::text::{Mistake, Read, Table, Value};
+use super::types::struct_type;
 use super::{Base, KeyPart, Stream, key_name};
 use crate::chain::{Handle, Source};
 use crate::market::kind::{Step, Subject};
@@ -74,13 +75,8 @@ fn source(base: &Base, table: &Table) -> Read<(Source, usize)> {
             Err(Mistake::new(number.name_at, "creation_number and handle clash: a stream has one source"))
         }
         (Some(handle), None, _) => {
-            let resource = handle.text()?;
-            let resource = match resource.strip_prefix("::") {
-                Some(_) => base.in_module(&handle, resource)?,
-                None if is_type(resource) => crate::chain::canonical_type(resource),
-                None => return Err(handle.wrong("expected ::module::Struct, a resource of the market's address")),
-            };
-            let field = table.need("field")?.text()?.to_owned();
+            let resource = struct_type(&handle, base.address)?;
+            let field = field_name(&table.need("field")?)?;
             Ok((Source::Handle(Handle { account: owner, resource, field }), handle.at()))
         }
         (None, Some(number), _) => {
@@ -112,25 +108,12 @@ fn events(base: &Base, value: &Value) -> Read<Vec<Arc<str>>> {
         return Err(value.wrong("names no type"));
     }
     let one = |value: Value| {
-        let text = value.text()?;
-        if text.contains('<') {
+        if value.text()?.contains('<') {
             return Err(value.wrong("leave out the type arguments: events of any are meant"));
         }
-        match text.strip_prefix("::") {
-            Some(_) => Ok(base.in_module(&value, text)?.into()),
-            None if is_type(text) => Ok(crate::chain::canonical_type(text).into()),
-            None => Err(value.wrong("expected ::module::Struct, a type of the market's address")),
-        }
+        struct_type(&value, base.address).map(Into::into)
     };
     each.into_iter().map(one).collect()
-}
-
-/// Whether it looks like `0xADDRESS::module::Struct`, with or without type arguments.
-fn is_type(text: &str) -> bool {
-    let plain = text.split('<').next().unwrap_or_default();
-    let parts: Vec<_> = plain.split("::").collect();
-    let named = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    parts.len() == 3 && parts[0].parse::<crate::chain::Address>().is_ok() && parts[1..].iter().all(named)
 }
 
 /// The fields of a stream by their names, as the file says them; and which of them the market says.
