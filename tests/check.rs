@@ -231,6 +231,16 @@ async fn what_is_looked_for_in_transactions_has_other_needs() {
         .replace("event = \"::fixed_price_market::ListTokenEvent\"\n", "");
     std::fs::write(untold.folder().join("market.toml"), file).unwrap();
     untold.to_end().await.expect(2).says(&["SUBJECT", "imart:list"]);
+    let one_type = scanning();
+    let file = include_str!("../markets/imart.toml").replace("DelistTokenEvent", "ListTokenEvent");
+    std::fs::write(one_type.folder().join("market.toml"), file).unwrap();
+    one_type.again().to_end().await.expect(2).says(&["SUBJECT", "imart:list and imart:delist", "::ListTokenEvent"]);
+    let numbers = std::fs::read_to_string(one_type.folder().join("market.toml")).unwrap().replace(
+        "handle = \"::fixed_price_market::FixedMarketEvents\"\nfield = \"delist_token_events\"",
+        "creation_number = 5",
+    );
+    std::fs::write(one_type.folder().join("market.toml"), numbers).unwrap();
+    one_type.to_end().await.expect(2).says(&["imart:list and imart:delist"]);
     let wrong = check(&database, &node.url).set("LEASE", "banana").to_end().await.expect(2);
     wrong.says(&["LEASE=banana"]);
 }

@@ -243,6 +243,29 @@ streams = [
     assert_eq!(of("0x0", 0, "0xa::m::Cc"), None);
 }
 
+#[test]
+fn streams_that_are_told_apart_by_their_handles_may_have_events_of_one_type() {
+    let market = |first: &str, second: &str| {
+        let stream = |name: &str, source: &str| {
+            format!("[[streams]]\nname = \"{name}\"\nkind = \"place_listing\"\nevent = \"::m::E\"\n{source}\n")
+        };
+        let head = "name = \"m\"\naddress = \"0xa\"\nlisting_key = [\"id\"]\nfields = { id = \"i\", seller = \"s\", price = \"p\" }";
+        let text = format!("{head}\n{}{}", stream("a", first), stream("b", second));
+        Market::parse("m.toml", &text, None).map_err(|error| error.to_string())
+    };
+    let handle = |field: &str| format!("handle = \"::m::H\"\nfield = \"{field}\"");
+    for (first, second) in [
+        ("creation_number = 4", "creation_number = 5"),
+        (&*handle("a"), &*handle("b")),
+        (&handle("a"), &format!("{}\naccount = \"0xb\"", handle("a"))),
+        (&handle("a"), "creation_number = 4"),
+    ] {
+        market(first, second).unwrap_or_else(|why| panic!("{second}: {why}"));
+    }
+    let module_events = market(&handle("a"), "").unwrap_err();
+    assert!(module_events.contains("streams \"a\" and \"b\" have the same events, 0xa::m::E"), "{module_events}");
+}
+
 const FILE: &str = r#"name = "toy"
 address = "0x1"
 listing_key = ["id"]

@@ -62,6 +62,16 @@ impl Market {
 }
 
 impl Stream {
+    /// The type of events that both this stream and `other` would take for theirs in transactions, where the number of a handle
+    /// is not known that is named by its field.
+    #[must_use]
+    pub fn confused_with(&self, other: &Self) -> Option<&str> {
+        let (one, two) = (&self.source, &other.source);
+        let is_alike =
+            one != two && one.account() == two.account() && (one.handle().is_some() || two.handle().is_some());
+        self.events.iter().find(|event| is_alike && other.events.contains(event)).map(AsRef::as_ref)
+    }
+
     /// The half of the observer's name that is its own.
     #[must_use]
     pub fn name(&self) -> &str {

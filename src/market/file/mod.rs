@@ -240,6 +240,10 @@ fn clash(other: &stream::Entry, entry: &stream::Entry) -> Read<()> {
         let reason = format!("streams {one:?} and {two:?} have the same source, {}", second.source);
         return Err(Mistake::new(entry.source_at, reason));
     }
+    // Handles are read each for itself, whatever their events are.
+    if ![first, second].iter().any(|stream| stream.source == Source::ModuleEvent) {
+        return Ok(());
+    }
     match second.events.iter().find(|event| first.events.contains(event)) {
         Some(event) => {
             let reason = format!("streams {one:?} and {two:?} have the same events, {event}");
