@@ -356,6 +356,27 @@ fn mistakes_are_told_by_line_and_column() {
             20,
             "event: expected ::module::Struct",
         ),
+        (
+            "name = \"toy\"",
+            "name = \"toy\"\nchain = 0",
+            2,
+            9,
+            "chain: expected a chain id (mainnet 1, testnet 2), found 0",
+        ),
+        (
+            "\"price\" }",
+            "\"price\", currency = { value = \"::\" } }",
+            17,
+            65,
+            "value: expected a coin's type (0x1::aptos_coin::AptosCoin) or an asset's address, found \"::\"",
+        ),
+        (
+            "\"price\" }",
+            "\"price\", currency = { path = \"c\", default = \"0x1::m\" } }",
+            17,
+            79,
+            "default: expected a coin's type",
+        ),
         // Clashes.
         ("name = \"buy\"", "name = \"list\"", 20, 8, "two streams are named \"list\""),
         ("field = \"b\"", "field = \"a\"", 22, 10, "streams \"list\" and \"buy\" have the same source"),
@@ -414,6 +435,15 @@ fn mistakes_are_told_by_line_and_column() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_byte_that_is_no_text_is_told_by_line_and_column() {
+    let told = |bytes: &[u8]| Market::of_bytes("my.toml", bytes).map_err(|error| error.to_string());
+    assert!(told(FILE.as_bytes()).is_ok());
+    let latin = [FILE.replace("\"toy\"", "\"toy\" # é").as_bytes(), b"# caf\xe9\n"].concat();
+    let reason = "market file my.toml: line 25, column 6: is not UTF-8: found the byte 0xe9; save it as UTF-8";
+    assert_eq!(told(&latin).unwrap_err(), reason);
 }
 
 #[test]

@@ -75,13 +75,30 @@ pub enum MarketError {
     File { file: String, line: usize, column: usize, reason: String },
 }
 
+impl Mistake {
+    fn in_file(self, file: &str, text: &str) -> MarketError {
+        let (line, column) = text::place(text, self.at);
+        MarketError::File { file: file.to_owned(), line, column, reason: self.reason }
+    }
+}
+
 impl Market {
     /// The market that `text` describes; `file` is for messages. At another deployment if `address` is given.
     pub fn parse(file: &str, text: &str, address: Option<Address>) -> Result<Self, MarketError> {
-        read(text, address).map_err(|Mistake { at, reason }| {
-            let (line, column) = text::place(text, at);
-            MarketError::File { file: file.to_owned(), line, column, reason }
-        })
+        read(text, address).map_err(|mistake| mistake.in_file(file, text))
+    }
+
+    /// The same, of a file as it is stored.
+    pub fn of_bytes(file: &str, bytes: &[u8]) -> Result<Self, MarketError> {
+        match str::from_utf8(bytes) {
+            Ok(text) => Self::parse(file, text, None),
+            Err(error) => {
+                let (before, behind) = bytes.split_at(error.valid_up_to());
+                let found = behind.first().copied().unwrap_or_default();
+                let reason = format!("is not UTF-8: found the byte {found:#x}; save it as UTF-8");
+                Err(Mistake::new(before.len(), reason).in_file(file, &String::from_utf8_lossy(before)))
+            }
+        }
     }
 }
 

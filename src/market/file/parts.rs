@@ -84,7 +84,9 @@ pub fn address(value: &Value) -> Read<Address> {
 pub fn chain(value: &Value) -> Read<ChainId> {
     let number = value.number()?;
     ChainId::try_from(number)
-        .map_err(|_| value.wrong(format!("expected a chain id (mainnet 1, testnet 2), found {number}")))
+        .ok()
+        .filter(|chain| *chain > 0)
+        .ok_or_else(|| value.wrong(format!("expected a chain id (mainnet 1, testnet 2), found {number}")))
 }
 
 pub fn version(value: &Value) -> Read<Version> {

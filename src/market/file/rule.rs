@@ -1,6 +1,7 @@
 //! Where a standard field is, as a market file says it: a path (`"a.b"`, `"a.b?"`, `"a or b"`), or a table for the rest.
 
 use super::text::{Mistake, Read, Value};
+use super::types::canonical_struct;
 use crate::market::Field;
 use crate::market::field::Shape;
 use crate::market::rule::{Absent, Constant, Form, Path, Rule, Unit};
@@ -96,11 +97,20 @@ fn constant(field: Field, form: Form, value: &Value) -> Read<Constant> {
         Shape::Amount => value::amount(&json).map(drop),
         Shape::Count if field == Field::PropertyVersion => value::property_version(&json).map(drop),
         Shape::Count => value::count(&json).map(drop),
-        Shape::Coin => value::coin_type(&json).map(|read| coin = read),
+        Shape::Coin => {
+            value::coin_type(&json).ok().filter(|read| is_coin(read)).map(|read| coin = read).ok_or_else(|| {
+                format!("expected a coin's type (0x1::aptos_coin::AptosCoin) or an asset's address, found {json}")
+            })
+        }
         Shape::Bool => value::boolean(&json).map(drop),
     };
     checked.map_err(|reason| value.wrong(reason))?;
     Ok(Constant { json, coin })
+}
+
+/// Whether it is a type, or what else is read as a coin: an address.
+fn is_coin(read: &str) -> bool {
+    !read.contains("::") || canonical_struct(read).is_some()
 }
 
 /// Alternatives, and a `?` behind the last of them where none need lead anywhere.
