@@ -400,6 +400,27 @@ fn mistakes_are_told_by_line_and_column() {
             27,
             "buyer: never used: place_listing says nothing about it",
         ),
+        (
+            "seller = \"by\"",
+            "seller = \"by\", expires_at = \"e\"",
+            17,
+            27,
+            "expires_at: never used: place_listing says nothing about it",
+        ),
+        (
+            "field = \"a\"",
+            "field = \"a\"\nevent = [\"::m::E\", \"0x1::m::E\"]",
+            17,
+            20,
+            "event: 0x1::m::E is there twice",
+        ),
+        (
+            "time = \"at\"",
+            "time = { path = \"at\", unit = \"seconds\" }",
+            6,
+            1,
+            "time: never used: each stream with that field says its own unit",
+        ),
         ("\"price\" }", "\"p or p.q\" }", 17, 35, "\"p.q\" is never reached: where it is, \"p\" is, too"),
         ("\"price\" }", "\"a? or b\" }", 17, 35, "`?` belongs behind the last alternative"),
         (
@@ -466,6 +487,10 @@ fn a_file_may_be_like_a_built_in_market() {
         (
             "like = \"marketplace\"\naddress = \"0x9\"\nlisting_key = [\"id\"]",
             "line 4, column 1: listing_key and like clash",
+        ),
+        (
+            "like = \"marketplace\"\naddress = \"0x9\"\naccount = \"0x8\"",
+            "line 4, column 1: account: never used: no stream has a handle there",
         ),
         ("like = \"marketplace\"", "line 1, column 1: a market needs an `address`"),
     ] {

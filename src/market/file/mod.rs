@@ -133,6 +133,8 @@ struct Base<'t> {
     address: Address,
     /// Whose the handles are.
     account: Address,
+    /// Where the file says so.
+    account_said: Option<Value<'t>>,
     keys: [Vec<KeyPart>; KEYS.len()],
     units: Units,
     fields: Vec<(Field, Value<'t>)>,
@@ -211,8 +213,9 @@ fn accounts<'t>(table: &Table<'t>) -> Read<Vec<Value<'t>>> {
     Ok(accounts)
 }
 
-fn base<'t>(table: &Table<'t>, name: Arc<str>, place: Address, account: Option<Value>) -> Read<Base<'t>> {
-    let account = account.or(table.get("account")).map(|value| address(&value)).transpose()?;
+fn base<'t>(table: &Table<'t>, name: Arc<str>, place: Address, account: Option<Value<'t>>) -> Read<Base<'t>> {
+    let account_said = account.or(table.get("account"));
+    let account = account_said.map(|value| address(&value)).transpose()?.unwrap_or(place);
     let mut keys = [const { vec![] }; KEYS.len()];
     for ((name, _), key) in KEYS.iter().zip(&mut keys) {
         *key = table.get(name).map(|value| key_parts(&value)).transpose()?.unwrap_or_default();
@@ -227,7 +230,7 @@ fn base<'t>(table: &Table<'t>, name: Arc<str>, place: Address, account: Option<V
         rule::read(field, &value)?;
         fields.push((field, value));
     }
-    Ok(Base { name, address: place, account: account.unwrap_or(place), keys, units, fields })
+    Ok(Base { name, address: place, account, account_said, keys, units, fields })
 }
 
 fn streams(base: &Base, table: &Table) -> Read<Vec<Arc<Stream>>> {
@@ -284,11 +287,17 @@ fn reach(base: &Base, table: &Table, entries: &[stream::Entry]) -> Read<()> {
             return Err(Mistake::new(value.name_at, format!("{name}: never used: no stream is about such things")));
         }
     }
+    if let Some(value) = base.account_said.filter(|_| !entries.iter().any(|entry| entry.is_at_account)) {
+        return Err(Mistake::new(value.name_at, "account: never used: no stream has a handle there"));
+    }
     let units = table.get("units").map(|value| value.table("units", &UNITS)).transpose()?;
     for value in units.iter().flat_map(Table::values) {
         let field = rule::field(&value)?;
-        if !streams().any(|stream| stream.rules.has(field)) {
-            return Err(Mistake::new(value.name_at, format!("{}: never used: no stream has that field", value.name)));
+        if !entries.iter().any(|entry| entry.in_units.contains(&field)) {
+            let is_there = streams().any(|stream| stream.rules.has(field));
+            let why =
+                if is_there { "each stream with that field says its own unit" } else { "no stream has that field" };
+            return Err(Mistake::new(value.name_at, format!("{}: never used: {why}", value.name)));
         }
     }
     Ok(())

@@ -23,8 +23,12 @@ pub struct Entry {
     pub name_at: usize,
     pub source_at: usize,
     pub events_at: usize,
+    /// Whether its handle is at the market's account.
+    pub is_at_account: bool,
     /// The market's fields that it takes over.
     pub inherited: BTreeSet<Field>,
+    /// Its times that are in the market's units.
+    pub in_units: BTreeSet<Field>,
 }
 
 /// Reads the stream that is the `order`th of the market.
@@ -55,14 +59,16 @@ fn entry(base: &Base, table: &Table, name: Value, order: usize) -> Read<Entry> {
         key: base.key_of(kind).to_vec(),
         units: base.units,
     };
-    let (said, inherited) = fields(base, table, &mut stream)?;
+    let said = fields(base, table, &mut stream)?;
     check(&stream, table)?;
-    stream.mapping = mapping(&stream, &said);
+    stream.mapping = mapping(&stream, &said.all);
     Ok(Entry {
         name_at: name.at(),
         source_at,
         events_at: event.map_or(source_at, |event| event.at()),
-        inherited,
+        is_at_account: stream.source != Source::ModuleEvent && table.get("account").is_none(),
+        inherited: said.inherited,
+        in_units: said.in_units,
         stream,
     })
 }
@@ -107,24 +113,50 @@ fn events(base: &Base, value: &Value) -> Read<Vec<Arc<str>>> {
     if each.is_empty() {
         return Err(value.wrong("names no type"));
     }
-    let one = |value: Value| {
+    let mut events: Vec<Arc<str>> = vec![];
+    for value in each {
         if value.text()?.contains('<') {
             return Err(value.wrong("leave out the type arguments: events of any are meant"));
         }
-        struct_type(&value, base.address).map(Into::into)
-    };
-    each.into_iter().map(one).collect()
+        let event = struct_type(&value, base.address)?.into();
+        if events.contains(&event) {
+            return Err(value.wrong(format!("{event} is there twice")));
+        }
+        events.push(event);
+    }
+    Ok(events)
 }
 
-/// The fields of a stream by their names, as the file says them; and which of them the market says.
-type Said = (BTreeMap<String, String>, BTreeSet<Field>);
+/// The fields of a stream.
+#[derive(Default)]
+struct Said {
+    /// By their names, as the file says them.
+    all: BTreeMap<String, String>,
+    /// Those that the market says.
+    inherited: BTreeSet<Field>,
+    /// Those in the market's units.
+    in_units: BTreeSet<Field>,
+}
+
+impl Said {
+    /// Sets the rule of a field.
+    fn tell(&mut self, stream: &mut Stream, field: Field, value: &Value) -> Read<()> {
+        let told = rule::read(field, value)?;
+        if field.is_time() && told.unit.is_none() {
+            self.in_units.insert(field);
+        }
+        stream.tell(field, told);
+        self.all.insert(value.name.to_owned(), value.canonical());
+        Ok(())
+    }
+}
 
 /// Sets the rules of its own fields, and of those that it takes over from the market.
 fn fields(base: &Base, table: &Table, stream: &mut Stream) -> Read<Said> {
     let known = Field::ALL.map(Field::name);
     let own = table.get("fields");
     let own = own.map(|own| own.table("fields", &known)).transpose()?;
-    let (mut said, mut left_out) = (BTreeMap::new(), BTreeSet::new());
+    let (mut said, mut left_out) = (Said::default(), BTreeSet::new());
     for value in own.iter().flat_map(Table::values) {
         let field = rule::field(&value)?;
         if value.is_false() {
@@ -137,18 +169,15 @@ fn fields(base: &Base, table: &Table, stream: &mut Stream) -> Read<Said> {
         if !stream.uses(field) {
             return Err(Mistake::new(value.name_at, format!("{}: {}", value.name, useless(field, stream))));
         }
-        stream.tell(field, rule::read(field, &value)?);
-        said.insert(value.name.to_owned(), value.canonical());
+        said.tell(stream, field, &value)?;
     }
-    let mut inherited = BTreeSet::new();
     for (field, value) in &base.fields {
         if !left_out.contains(field) && !stream.rules.has(*field) && stream.uses(*field) {
-            stream.tell(*field, rule::read(*field, value)?);
-            said.insert(value.name.to_owned(), value.canonical());
-            inherited.insert(*field);
+            said.tell(stream, *field, value)?;
+            said.inherited.insert(*field);
         }
     }
-    Ok((said, inherited))
+    Ok(said)
 }
 
 /// Of everything that decides what an event becomes, but for where it is found.
