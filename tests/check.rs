@@ -183,6 +183,44 @@ async fn a_market_file_that_does_not_fit_the_contract_is_told_by_field() {
     elsewhere.says("fail handle imart:list", &["MARKETS", "right chain"]).says("warn fields imart:list", &["module"]);
 }
 
+/// What is said of a market of module events whose contract is the module `m` of `0xa`, with these structs: name, how many type
+/// parameters, and fields with their types.
+async fn checked_against(structs: &[(&str, usize, &[(&str, &str)])], streams: &str, code: i32) -> Checked {
+    let (database, answers) = (TestDatabase::create(Backend::Sqlite).await, Answers::default());
+    let declared = |(name, parameters, fields): &(&str, usize, &[(&str, &str)])| {
+        let fields: Vec<_> = fields.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
+        json!({ "name": name, "generic_type_params": vec![json!({ "constraints": [] }); *parameters], "fields": fields })
+    };
+    let abi = json!({ "name": "m", "structs": structs.iter().map(declared).collect::<Vec<_>>() });
+    answers.get(format!("/accounts/0x{:0>64}/module/m", "a"), json!({ "abi": abi }));
+    let setup = check(&database, &answers.serve().await).set("MARKETS", "m.toml");
+    let file = format!("name = \"m\"\naddress = \"0xa\"\nlisting_key = [\"seller\"]\n{streams}");
+    std::fs::write(setup.folder().join("m.toml"), file).unwrap();
+    Checked::by(setup, code).await
+}
+
+fn listing(name: &str, event: &str, fields: &str) -> String {
+    format!(
+        "[[streams]]\nname = \"{name}\"\nkind = \"place_listing\"\nevent = {event}\n{fields}\nfields.seller = \"seller\"\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_type_argument_that_cannot_be_there_is_told() {
+    const FIELDS: &[(&str, &str)] = &[("seller", "address"), ("price", "u64")];
+    let structs = [("Plain", 0, FIELDS), ("Coin", 1, FIELDS), ("Pair", 2, FIELDS)];
+    let stream = |name: &str, event: &str, at: usize| {
+        let fields = format!("fields.price = \"price\"\nfields.currency = {{ type_argument = {at} }}");
+        listing(name, &format!("\"::m::{event}\""), &fields)
+    };
+    let streams = [stream("plain", "Plain", 0), stream("coin", "Coin", 0), stream("pair", "Pair", 2)].concat();
+    checked_against(&structs, &streams, 1)
+        .await
+        .says("fail fields m:plain", &["currency = { type_argument = 0 }: Plain has no type parameter", "market file"])
+        .says("ok fields m:coin", &["all 2 are in Coin"])
+        .says("fail fields m:pair", &["type_argument = 2 }: Pair has only 2 type parameters, counted from 0"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_an_event_index_is_told() {
     let database = TestDatabase::create(Backend::Sqlite).await;

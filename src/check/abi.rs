@@ -57,6 +57,19 @@ impl Abi {
         }
     }
 
+    /// Why the struct of that type has no type argument `at`, if so.
+    pub fn lacks_argument(&self, kind: &str, at: usize) -> Option<String> {
+        let (module, item) = declared(kind)?;
+        let count = *self.0.get(&module)?.as_ref()?.type_parameters.get(&item)?;
+        let count = match count {
+            _ if at < count => return None,
+            0 => "no type parameter".to_owned(),
+            1 => "only 1 type parameter, 0".to_owned(),
+            _ => format!("only {count} type parameters, counted from 0"),
+        };
+        Some(format!("currency = {{ type_argument = {at} }}: {item} has {count}"))
+    }
+
     /// The name and the fields of a struct.
     fn fields(&self, kind: &str) -> Result<(String, &[MoveField]), Leads> {
         let Some((module, item)) = declared(kind) else { return Err(Leads::Unknown) };

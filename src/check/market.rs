@@ -133,6 +133,14 @@ async fn fields(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> L
             }
         }
     }
+    if let Some(at) = stream.currency_argument() {
+        for event in &events {
+            if let Err(error) = asked(nodes, abi, |abi| abi.declares(event)).await {
+                return Line::of_node(check, &error);
+            }
+            wrong.extend(abi.lacks_argument(event, at));
+        }
+    }
     let names: Vec<_> = events.iter().map(|event| event.rsplit("::").next().unwrap_or(event)).collect();
     match (&wrong[..], &doubtful[..]) {
         ([], []) if other.is_some() => {

@@ -35,4 +35,13 @@ impl Stream {
         };
         Field::ALL.into_iter().filter_map(mapped).collect()
     }
+
+    /// Which type argument of its events is the currency, if one is.
+    #[must_use]
+    pub fn currency_argument(&self) -> Option<usize> {
+        match self.rules.get(Field::Currency)? {
+            Rule::TypeArgument(at) => Some(*at),
+            Rule::At { .. } | Rule::Constant(_) => None,
+        }
+    }
 }
