@@ -222,6 +222,22 @@ async fn a_type_argument_that_cannot_be_there_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_only_if_it_spells_the_right_thing_is_doubted() {
+    let fields: &[_] = &[("seller", "address"), ("price", "0x1::string::String"), ("n", "u64"), ("few", "u8")];
+    let structs = [("Listed", 0, fields)];
+    let named = |name: &str| format!("fields.price = \"n\"\nfields.token_name = \"{name}\"");
+    for (fields, line, found) in [
+        ("fields.price = \"price\"", "warn", "price = \"price\": a 0x1::string::String is read as whatever it spells"),
+        (&*named("n"), "warn", "token_name = \"n\": a u64 is read as"),
+        (&named("few"), "fail", "token_name = \"few\": a u8 does not fit"),
+    ] {
+        let checked =
+            checked_against(&structs, &listing("list", "\"::m::Listed\"", fields), i32::from(line == "fail")).await;
+        checked.says(&format!("{line} fields m:list"), &[found, "market file"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_an_event_index_is_told() {
     let database = TestDatabase::create(Backend::Sqlite).await;
     let answers = Answers::default();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::abi::{Abi, Leads, event_type, fits, some};
+use super::abi::{Abi, Fit, Leads, event_type, fits, some};
 use super::database::Stored;
 use super::{Config, Line};
 use crate::chain::{SeqNo, Source};
@@ -117,6 +117,7 @@ fn no_counter(check: &str, error: &SubjectError) -> Line {
 /// Whether the contract's events have what the market file maps.
 async fn fields(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> Line {
     const REMEDY: &str = "correct the market file (MARKETS): until then such events are parked";
+    const DOUBT: &str = "correct the market file (MARKETS), take what never is there out of it, or try real events with `event-worker market test`";
     let (events, other) = match events(check, nodes, abi, stream).await {
         Ok(found) => found,
         Err(line) => return line,
@@ -125,12 +126,12 @@ async fn fields(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> L
     let (mut wrong, mut doubtful) = (vec![], vec![]);
     for event in &events {
         for field in &mapped {
-            match lost(nodes, abi, event, field).await {
-                Ok(None) => {}
-                Ok(Some(lost)) if field.optional => doubtful.push(lost),
-                Ok(Some(lost)) => wrong.push(lost),
+            let sought = match seek(nodes, abi, event, field).await {
+                Ok(sought) => sought,
                 Err(error) => return Line::of_node(check, &error),
-            }
+            };
+            if field.optional { &mut doubtful } else { &mut wrong }.extend(sought.lost);
+            doubtful.extend(sought.doubt);
         }
     }
     if let Some(at) = stream.currency_argument() {
@@ -147,9 +148,7 @@ async fn fields(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> L
             Line::warn(check, other.unwrap_or_default(), "correct the event in the market file (MARKETS)")
         }
         ([], []) => Line::ok(check, format!("all {} are in {}", mapped.len(), names.join(", "))),
-        ([], doubtful) => {
-            Line::warn(check, doubtful.join("; "), "take what never is there out of the market file (MARKETS)")
-        }
+        ([], doubtful) => Line::warn(check, doubtful.join("; "), DOUBT),
         (wrong, _) => Line::fail(check, wrong.join("; "), REMEDY),
     }
 }
@@ -204,24 +203,41 @@ async fn events(
     Ok((events, None))
 }
 
-/// Why the field cannot be read from such events, if so: none of its paths leads to something that fits.
-async fn lost(nodes: &Nodes, abi: &mut Abi, event: &str, field: &MappedField) -> Result<Option<String>, SubjectError> {
-    let mut reasons = vec![];
+/// What is found where a field is looked for in events of one type.
+#[derive(Default)]
+struct Sought {
+    /// Why it cannot be read, if so: none of its paths leads to something that fits.
+    lost: Option<String>,
+    /// What may go wrong.
+    doubt: Option<String>,
+}
+
+async fn seek(nodes: &Nodes, abi: &mut Abi, event: &str, field: &MappedField) -> Result<Sought, SubjectError> {
+    let mut sought = Sought::default();
+    let mut nowhere = vec![];
     for path in &field.paths {
-        let shown = || format!("{} = {:?}", field.name, path.join("."));
-        match follow(nodes, abi, event, path).await? {
-            Leads::Nowhere(why) => reasons.push(format!("{}: {why}", shown())),
-            Leads::To(kind) if fits(field, &kind) == Some(false) => {
-                // It is there, and would be read.
-                return Ok(Some(format!("{}: a {kind} does not fit", shown())));
+        let shown = format!("{} = {:?}", field.name, path.join("."));
+        let kind = match follow(nodes, abi, event, path).await? {
+            Leads::Nowhere(why) => {
+                nowhere.push(format!("{shown}: {why}"));
+                continue;
             }
-            Leads::To(kind) if some(&kind) != kind && !field.optional && field.paths.len() == 1 => {
-                return Ok(Some(format!("{}: may be absent: add a `?`, another path, or a default", shown())));
+            Leads::To(kind) => kind,
+            Leads::Unknown | Leads::Ask(_) => return Ok(sought),
+        };
+        // It is there, and would be read.
+        match fits(field, &kind) {
+            Fit::No => sought.lost = Some(format!("{shown}: a {kind} does not fit")),
+            Fit::Spelt => sought.doubt = Some(format!("{shown}: a {kind} is read as whatever it spells")),
+            Fit::Yes | Fit::Unknown if some(&kind) != kind && !field.optional && field.paths.len() == 1 => {
+                sought.lost = Some(format!("{shown}: may be absent: add a `?`, another path, or a default"));
             }
-            Leads::To(_) | Leads::Unknown | Leads::Ask(_) => return Ok(None),
+            Fit::Yes | Fit::Unknown => {}
         }
+        return Ok(sought);
     }
-    Ok((!reasons.is_empty()).then(|| reasons.join(", ")))
+    sought.lost = (!nowhere.is_empty()).then(|| nowhere.join(", "));
+    Ok(sought)
 }
 
 /// Asks for each module that the path leads through, once.

@@ -1,6 +1,6 @@
 //! What events probably are, by the names of structs and fields. Guesses, for people to look at.
 
-use crate::check::fits;
+use crate::check::{Fit, fits};
 use crate::market::{Field, Kind, MappedField};
 use crate::subject::MoveField;
 
@@ -140,7 +140,7 @@ pub fn path(field: Field, kind: Kind, fields: &[MoveField]) -> Option<&MoveField
     let read = MappedField { name: field.name(), paths: vec![], optional: false, shape: field.shape(), hex: false };
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
     let named =
-        |name: &&str| fields.iter().find(|found| last(&found.name) == **name && fits(&read, &found.kind) == Some(true));
+        |name: &&str| fields.iter().find(|found| last(&found.name) == **name && fits(&read, &found.kind) == Fit::Yes);
     names(field, kind).iter().find_map(named)
 }
 
