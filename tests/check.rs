@@ -238,6 +238,24 @@ async fn what_is_read_only_if_it_spells_the_right_thing_is_doubted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_event_has_is_told_behind_what_is_there() {
+    let listed: &[_] = &[("seller", "address"), ("price", "u64"), ("coin_per_token", "u64")];
+    let structs = [("Listed", 0, listed), ("Relisted", 0, &[("seller", "address"), ("bid", "u64")])];
+    let own = |name: &str, event: &str, price: &str| listing(name, event, &format!("fields.price = \"{price}\""));
+    let streams = own("typo", "\"::m::Listed\"", "price or coin_per_tokn");
+    let checked = checked_against(&structs, &streams, 0).await;
+    checked.says("warn fields m:typo", &["price = \"coin_per_tokn\"", "did you mean `coin_per_token`?", "market file"]);
+    let streams = own("list", "[\"::m::Listed\", \"::m::Relisted\", \"::m::Relistd\"]", "price or bid");
+    let checked = checked_against(&structs, &streams, 0).await;
+    checked.says("warn fields m:list", &["the module m declares no Relistd; did you mean `Relisted`?", "market file"]);
+    let streams = own("list", "[\"::m::Listed\", \"::m::Relisted\"]", "price or bid");
+    checked_against(&structs, &streams, 0).await.says("ok fields m:list", &["all 2 are in Listed, Relisted"]);
+    // Other streams may have the other one.
+    let shared = format!("fields = {{ price = \"price or bid\" }}\n{}", listing("list", "\"::m::Relisted\"", ""));
+    checked_against(&structs, &shared, 0).await.says("ok fields m:list", &[]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_an_event_index_is_told() {
     let database = TestDatabase::create(Backend::Sqlite).await;
     let answers = Answers::default();

@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn types_fit_what_they_are_read_as() {
         use Fit::{No, Spelt, Unknown, Yes};
-        let field = |shape, hex| MappedField { name: "x", paths: vec![], optional: false, shape, hex };
+        let field = |shape, hex| MappedField { name: "x", paths: vec![], shared: false, optional: false, shape, hex };
         for (shape, hex, kind, expected) in [
             (Shape::Amount, false, "u128", Yes),
             (Shape::Amount, false, "0x1::option::Option<u64>", Yes),

@@ -11,6 +11,8 @@ pub struct MappedField {
     pub name: &'static str,
     /// The names on the way to it, of each alternative.
     pub paths: Vec<Vec<String>>,
+    /// Whether the file says so for all streams.
+    pub shared: bool,
     /// Whether it may be absent.
     pub optional: bool,
     /// What it has to be.
@@ -27,6 +29,7 @@ impl Stream {
             Rule::At { paths, absent, form } => Some(MappedField {
                 name: field.name(),
                 paths: paths.iter().map(|Path(names)| names.clone()).collect(),
+                shared: self.inherited.contains(&field),
                 optional: !matches!(absent, Absent::Refused),
                 shape: if *form == Form::Text { Shape::Text } else { field.shape() },
                 hex: *form == Form::Hex,

@@ -137,7 +137,14 @@ fn names(field: Field, kind: Kind) -> &'static [&'static str] {
 
 /// Where the field probably is among an event's `fields` (`path` and type), if one has a likely name and a fitting type.
 pub fn path(field: Field, kind: Kind, fields: &[MoveField]) -> Option<&MoveField> {
-    let read = MappedField { name: field.name(), paths: vec![], optional: false, shape: field.shape(), hex: false };
+    let read = MappedField {
+        name: field.name(),
+        paths: vec![],
+        shared: false,
+        optional: false,
+        shape: field.shape(),
+        hex: false,
+    };
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
     let named =
         |name: &&str| fields.iter().find(|found| last(&found.name) == **name && fits(&read, &found.kind) == Fit::Yes);

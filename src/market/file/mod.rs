@@ -8,6 +8,7 @@ mod stream;
 mod text;
 mod types;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use self::parts::{UNITS, address, chain, check_name, key_parts, units, unverified, version};
@@ -59,6 +60,8 @@ pub struct Stream {
     pub(super) for_all: bool,
     pub(super) key: Vec<KeyPart>,
     pub(super) units: Units,
+    /// The market's fields that it takes over.
+    pub(super) inherited: BTreeSet<Field>,
 }
 
 /// Why a market cannot be used. Each message names the market or file, and the remedy.
@@ -277,7 +280,7 @@ fn clash(other: &stream::Entry, entry: &stream::Entry) -> Read<()> {
 fn reach(base: &Base, table: &Table, entries: &[stream::Entry]) -> Read<()> {
     let streams = || entries.iter().map(|entry| &entry.stream);
     for (field, value) in &base.fields {
-        if !entries.iter().any(|entry| entry.inherited.contains(field)) {
+        if !entries.iter().any(|entry| entry.stream.inherited.contains(field)) {
             let reason = format!("{}: never used: no stream takes it from the market's fields", value.name);
             return Err(Mistake::new(value.name_at, reason));
         }

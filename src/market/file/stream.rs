@@ -25,8 +25,6 @@ pub struct Entry {
     pub events_at: usize,
     /// Whether its handle is at the market's account.
     pub is_at_account: bool,
-    /// The market's fields that it takes over.
-    pub inherited: BTreeSet<Field>,
     /// Its times that are in the market's units.
     pub in_units: BTreeSet<Field>,
 }
@@ -58,6 +56,7 @@ fn entry(base: &Base, table: &Table, name: Value, order: usize) -> Read<Entry> {
         for_all: false,
         key: base.key_of(kind).to_vec(),
         units: base.units,
+        inherited: BTreeSet::new(),
     };
     let said = fields(base, table, &mut stream)?;
     check(&stream, table)?;
@@ -67,7 +66,6 @@ fn entry(base: &Base, table: &Table, name: Value, order: usize) -> Read<Entry> {
         source_at,
         events_at: event.map_or(source_at, |event| event.at()),
         is_at_account: stream.source != Source::ModuleEvent && table.get("account").is_none(),
-        inherited: said.inherited,
         in_units: said.in_units,
         stream,
     })
@@ -132,8 +130,6 @@ fn events(base: &Base, value: &Value) -> Read<Vec<Arc<str>>> {
 struct Said {
     /// By their names, as the file says them.
     all: BTreeMap<String, String>,
-    /// Those that the market says.
-    inherited: BTreeSet<Field>,
     /// Those in the market's units.
     in_units: BTreeSet<Field>,
 }
@@ -174,7 +170,7 @@ fn fields(base: &Base, table: &Table, stream: &mut Stream) -> Read<Said> {
     for (field, value) in &base.fields {
         if !left_out.contains(field) && !stream.rules.has(*field) && stream.uses(*field) {
             said.tell(stream, *field, value)?;
-            said.inherited.insert(*field);
+            stream.inherited.insert(*field);
         }
     }
     Ok(said)
