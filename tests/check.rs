@@ -183,11 +183,13 @@ async fn a_market_file_that_does_not_fit_the_contract_is_told_by_field() {
     elsewhere.says("fail handle imart:list", &["MARKETS", "right chain"]).says("warn fields imart:list", &["module"]);
 }
 
-/// What is said of a market of module events whose contract is the module `m` of `0xa`, with these structs: name, how many type
-/// parameters, and fields with their types.
-async fn checked_against(structs: &[(&str, usize, &[(&str, &str)])], streams: &str, code: i32) -> Checked {
+/// A struct: its name, how many type parameters it has, and its fields with their types.
+type Declared<'a> = (&'a str, usize, &'a [(&'a str, &'a str)]);
+
+/// What is said of a market of module events whose contract is the module `m` of `0xa`, with these structs.
+async fn checked_against(structs: &[Declared<'_>], streams: &str, code: i32) -> Checked {
     let (database, answers) = (TestDatabase::create(Backend::Sqlite).await, Answers::default());
-    let declared = |(name, parameters, fields): &(&str, usize, &[(&str, &str)])| {
+    let declared = |(name, parameters, fields): &Declared| {
         let fields: Vec<_> = fields.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
         json!({ "name": name, "generic_type_params": vec![json!({ "constraints": [] }); *parameters], "fields": fields })
     };

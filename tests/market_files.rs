@@ -292,10 +292,28 @@ field = "b"
 fields = { buyer = "buyer" }
 "#;
 
+/// What of [`FILE`] is written otherwise, and how; the line and column that are told, and a part of the reason.
+type Mistake = (&'static str, &'static str, usize, usize, &'static str);
+
+#[track_caller]
+fn are_told(mistakes: &[Mistake]) {
+    assert!(Market::parse("my.toml", FILE, None).is_ok());
+    let mut wrong = vec![];
+    for (from, to, line, column, reason) in mistakes {
+        let text = FILE.replacen(from, to, 1);
+        let told =
+            Market::parse("my.toml", &text, None).map_or_else(|error| error.to_string(), |_| "is taken".to_owned());
+        let place = format!("market file my.toml: line {line}, column {column}: ");
+        if !told.starts_with(&place) || !told.contains(reason) {
+            wrong.push(format!("{to}\n  told:     {told}\n  expected: line {line}, column {column}: {reason}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn mistakes_are_told_by_line_and_column() {
-    assert!(Market::parse("my.toml", FILE, None).is_ok());
-    let cases = [
+    are_told(&[
         // Names, and their nearest.
         (
             "seller = \"by\"",
@@ -335,27 +353,6 @@ fn mistakes_are_told_by_line_and_column() {
         ("\"price\" }", "{ path = \"p\", default = \"x\" } }", 17, 59, "default: expected a whole number, found \"x\""),
         ("handle = \"::m::S\"\nfield = \"a\"", "handle = \"m::S\"\nfield = \"a\"", 15, 10, "expected ::module::Struct"),
         ("name = \"toy\"", "name = \"toy", 1, 12, "is not TOML"),
-        // Names that Move does not have.
-        ("\"::m::S\"", "\"::m x::S\"", 15, 10, "handle: expected ::module::Struct"),
-        ("\"::m::S\"", "\"::m::S/\"", 15, 10, "handle: expected ::module::Struct"),
-        ("\"::m::S\"", "\"::m::S<0x1::aptos_coin\"", 15, 10, "handle: expected ::module::Struct"),
-        ("\"::m::S\"", "\"::m::S<u8\"", 15, 10, "handle: expected ::module::Struct"),
-        ("field = \"a\"", "field = \"\"", 16, 9, "field: expected the name of a field"),
-        (
-            "field = \"a\"",
-            "field = \"a b\"",
-            16,
-            9,
-            "field: expected the name of a field, such as \"sale_events\", found \"a b\"",
-        ),
-        ("field = \"a\"", "field = \"a\"\nevent = \"::m x::E-\"", 17, 9, "event: expected ::module::Struct"),
-        (
-            "field = \"a\"",
-            "field = \"a\"\nevent = [\"::m::E\", \"0x1::m::2\"]",
-            17,
-            20,
-            "event: expected ::module::Struct",
-        ),
         (
             "name = \"toy\"",
             "name = \"toy\"\nchain = 0",
@@ -377,7 +374,38 @@ fn mistakes_are_told_by_line_and_column() {
             79,
             "default: expected a coin's type",
         ),
-        // Clashes.
+    ]);
+}
+
+#[test]
+fn names_that_move_does_not_have_are_told() {
+    are_told(&[
+        ("\"::m::S\"", "\"::m x::S\"", 15, 10, "handle: expected ::module::Struct"),
+        ("\"::m::S\"", "\"::m::S/\"", 15, 10, "handle: expected ::module::Struct"),
+        ("\"::m::S\"", "\"::m::S<0x1::aptos_coin\"", 15, 10, "handle: expected ::module::Struct"),
+        ("\"::m::S\"", "\"::m::S<u8\"", 15, 10, "handle: expected ::module::Struct"),
+        ("field = \"a\"", "field = \"\"", 16, 9, "field: expected the name of a field"),
+        (
+            "field = \"a\"",
+            "field = \"a b\"",
+            16,
+            9,
+            "field: expected the name of a field, such as \"sale_events\", found \"a b\"",
+        ),
+        ("field = \"a\"", "field = \"a\"\nevent = \"::m x::E-\"", 17, 9, "event: expected ::module::Struct"),
+        (
+            "field = \"a\"",
+            "field = \"a\"\nevent = [\"::m::E\", \"0x1::m::2\"]",
+            17,
+            20,
+            "event: expected ::module::Struct",
+        ),
+    ]);
+}
+
+#[test]
+fn what_clashes_is_told() {
+    are_told(&[
         ("name = \"buy\"", "name = \"list\"", 20, 8, "two streams are named \"list\""),
         ("field = \"b\"", "field = \"a\"", 22, 10, "streams \"list\" and \"buy\" have the same source"),
         (
@@ -392,7 +420,12 @@ fn mistakes_are_told_by_line_and_column() {
         ("\"price\" }", "{ path = \"p?\", default = 1 } }", 17, 50, "default and `?` clash"),
         ("\"price\" }", "{ path = \"p\", value = 1 } }", 17, 49, "path and value clash"),
         ("[\"id\"]", "[\"id\", \"id\"]", 3, 22, "id is there twice"),
-        // What would never be used.
+    ]);
+}
+
+#[test]
+fn what_would_never_be_used_is_told() {
+    are_told(&[
         (
             "seller = \"by\"",
             "seller = \"by\", buyer = \"b\"",
@@ -439,23 +472,17 @@ fn mistakes_are_told_by_line_and_column() {
             1,
             "stream \"buy\": fill_listing needs the field seller: seller is a part of listing_key",
         ),
-        // What is missing.
+    ]);
+}
+
+#[test]
+fn what_is_missing_is_told() {
+    are_told(&[
         ("buyer = \"buyer\"", "", 24, 1, "stream \"buy\": fill_listing needs the field buyer"),
         ("field = \"b\"\n", "", 19, 1, "stream \"buy\": a stream needs a `field`"),
         ("listing_key = [\"id\"]", "", 14, 8, "place_listing needs a key: set listing_key"),
         ("\"price\" }", "{ path = \"p\", for = \"all\" } }", 17, 1, "a price for all needs the field quantity"),
-    ];
-    let mut wrong = vec![];
-    for (from, to, line, column, reason) in cases {
-        let text = FILE.replacen(from, to, 1);
-        let told =
-            Market::parse("my.toml", &text, None).map_or_else(|error| error.to_string(), |_| "is taken".to_owned());
-        let place = format!("market file my.toml: line {line}, column {column}: ");
-        if !told.starts_with(&place) || !told.contains(reason) {
-            wrong.push(format!("{to}\n  told:     {told}\n  expected: line {line}, column {column}: {reason}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    ]);
 }
 
 #[test]
