@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Failure;
 use crate::chain::{Source, Version};
 use crate::config::ReadFrom;
-use crate::market::{Market, Markets, Stream};
+use crate::market::{Market, Markets, Stream, confused};
 use crate::state::{SET_START, Start, Store, Trouble};
 use crate::subject::{
     AnySubject, Blocks, EventHandles, Locate, Nodes, Numbers, ScannedStream, StreamService, SubjectError, Transactions,
@@ -21,18 +21,14 @@ pub fn check(markets: &Markets, from: ReadFrom) -> Result<(), Failure> {
             stream.observer
         )));
     }
-    let scanned: Vec<_> = markets.streams().filter(|stream| is_scanned(stream, from)).collect();
-    for (at, one) in scanned.iter().enumerate() {
-        for two in &scanned[at + 1..] {
-            if let Some(event) = one.confused_with(two) {
-                return Err(Failure::Setting(format!(
-                    "SUBJECT: {} and {} cannot be told apart in transactions, as both have events of type {event} at {}: name both handles by `creation_number` in the market file, or read handles",
-                    one.observer,
-                    two.observer,
-                    one.source.account()
-                )));
-            }
-        }
+    let scanned = markets.streams().map(AsRef::as_ref).filter(|stream| is_scanned(stream, from));
+    if let Some((one, two, event)) = confused(&scanned.collect::<Vec<_>>()) {
+        return Err(Failure::Setting(format!(
+            "SUBJECT: {} and {} cannot be told apart in transactions, as both have events of type {event} at {}: name both handles by `creation_number` in the market file, or read handles",
+            one.observer,
+            two.observer,
+            one.source.account()
+        )));
     }
     Ok(())
 }
