@@ -183,6 +183,80 @@ async fn a_market_file_that_does_not_fit_the_contract_is_told_by_field() {
     elsewhere.says("fail handle imart:list", &["MARKETS", "right chain"]).says("warn fields imart:list", &["module"]);
 }
 
+/// A struct: its name, how many type parameters it has, and its fields with their types.
+type Declared<'a> = (&'a str, usize, &'a [(&'a str, &'a str)]);
+
+/// What is said of a market of module events whose contract is the module `m` of `0xa`, with these structs.
+async fn checked_against(structs: &[Declared<'_>], streams: &str, code: i32) -> Checked {
+    let (database, answers) = (TestDatabase::create(Backend::Sqlite).await, Answers::default());
+    let declared = |(name, parameters, fields): &Declared| {
+        let fields: Vec<_> = fields.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
+        json!({ "name": name, "generic_type_params": vec![json!({ "constraints": [] }); *parameters], "fields": fields })
+    };
+    let abi = json!({ "name": "m", "structs": structs.iter().map(declared).collect::<Vec<_>>() });
+    answers.get(format!("/accounts/0x{:0>64}/module/m", "a"), json!({ "abi": abi }));
+    let setup = check(&database, &answers.serve().await).set("MARKETS", "m.toml");
+    let file = format!("name = \"m\"\naddress = \"0xa\"\nlisting_key = [\"seller\"]\n{streams}");
+    std::fs::write(setup.folder().join("m.toml"), file).unwrap();
+    Checked::by(setup, code).await
+}
+
+fn listing(name: &str, event: &str, fields: &str) -> String {
+    format!(
+        "[[streams]]\nname = \"{name}\"\nkind = \"place_listing\"\nevent = {event}\n{fields}\nfields.seller = \"seller\"\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_type_argument_that_cannot_be_there_is_told() {
+    const FIELDS: &[(&str, &str)] = &[("seller", "address"), ("price", "u64")];
+    let structs = [("Plain", 0, FIELDS), ("Coin", 1, FIELDS), ("Pair", 2, FIELDS)];
+    let stream = |name: &str, event: &str, at: usize| {
+        let fields = format!("fields.price = \"price\"\nfields.currency = {{ type_argument = {at} }}");
+        listing(name, &format!("\"::m::{event}\""), &fields)
+    };
+    let streams = [stream("plain", "Plain", 0), stream("coin", "Coin", 0), stream("pair", "Pair", 2)].concat();
+    checked_against(&structs, &streams, 1)
+        .await
+        .says("fail fields m:plain", &["currency = { type_argument = 0 }: Plain has no type parameter", "market file"])
+        .says("ok fields m:coin", &["all 2 are in Coin"])
+        .says("fail fields m:pair", &["type_argument = 2 }: Pair has only 2 type parameters, counted from 0"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_only_if_it_spells_the_right_thing_is_doubted() {
+    let fields: &[_] = &[("seller", "address"), ("price", "0x1::string::String"), ("n", "u64"), ("few", "u8")];
+    let structs = [("Listed", 0, fields)];
+    let named = |name: &str| format!("fields.price = \"n\"\nfields.token_name = \"{name}\"");
+    for (fields, line, found) in [
+        ("fields.price = \"price\"", "warn", "price = \"price\": a 0x1::string::String is read as whatever it spells"),
+        (&*named("n"), "warn", "token_name = \"n\": a u64 is read as"),
+        (&named("few"), "fail", "token_name = \"few\": a u8 does not fit"),
+    ] {
+        let checked =
+            checked_against(&structs, &listing("list", "\"::m::Listed\"", fields), i32::from(line == "fail")).await;
+        checked.says(&format!("{line} fields m:list"), &[found, "market file"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_event_has_is_told_behind_what_is_there() {
+    let listed: &[_] = &[("seller", "address"), ("price", "u64"), ("coin_per_token", "u64")];
+    let structs = [("Listed", 0, listed), ("Relisted", 0, &[("seller", "address"), ("bid", "u64")])];
+    let own = |name: &str, event: &str, price: &str| listing(name, event, &format!("fields.price = \"{price}\""));
+    let streams = own("typo", "\"::m::Listed\"", "price or coin_per_tokn");
+    let checked = checked_against(&structs, &streams, 0).await;
+    checked.says("warn fields m:typo", &["price = \"coin_per_tokn\"", "did you mean `coin_per_token`?", "market file"]);
+    let streams = own("list", "[\"::m::Listed\", \"::m::Relisted\", \"::m::Relistd\"]", "price or bid");
+    let checked = checked_against(&structs, &streams, 0).await;
+    checked.says("warn fields m:list", &["the module m declares no Relistd; did you mean `Relisted`?", "market file"]);
+    let streams = own("list", "[\"::m::Listed\", \"::m::Relisted\"]", "price or bid");
+    checked_against(&structs, &streams, 0).await.says("ok fields m:list", &["all 2 are in Listed, Relisted"]);
+    // Other streams may have the other one.
+    let shared = format!("fields = {{ price = \"price or bid\" }}\n{}", listing("list", "\"::m::Relisted\"", ""));
+    checked_against(&structs, &shared, 0).await.says("ok fields m:list", &[]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_an_event_index_is_told() {
     let database = TestDatabase::create(Backend::Sqlite).await;
@@ -231,6 +305,16 @@ async fn what_is_looked_for_in_transactions_has_other_needs() {
         .replace("event = \"::fixed_price_market::ListTokenEvent\"\n", "");
     std::fs::write(untold.folder().join("market.toml"), file).unwrap();
     untold.to_end().await.expect(2).says(&["SUBJECT", "imart:list"]);
+    let one_type = scanning();
+    let file = include_str!("../markets/imart.toml").replace("DelistTokenEvent", "ListTokenEvent");
+    std::fs::write(one_type.folder().join("market.toml"), file).unwrap();
+    one_type.again().to_end().await.expect(2).says(&["SUBJECT", "imart:list and imart:delist", "::ListTokenEvent"]);
+    let numbers = std::fs::read_to_string(one_type.folder().join("market.toml")).unwrap().replace(
+        "handle = \"::fixed_price_market::FixedMarketEvents\"\nfield = \"delist_token_events\"",
+        "creation_number = 5",
+    );
+    std::fs::write(one_type.folder().join("market.toml"), numbers).unwrap();
+    one_type.to_end().await.expect(2).says(&["imart:list and imart:delist"]);
     let wrong = check(&database, &node.url).set("LEASE", "banana").to_end().await.expect(2);
     wrong.says(&["LEASE=banana"]);
 }

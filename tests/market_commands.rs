@@ -149,6 +149,19 @@ async fn a_first_file_is_drafted_from_the_modules_of_a_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_only_their_handles_tell_apart_are_remarked() {
+    let setup = Setup::new();
+    let file = include_str!("../markets/imart.toml").replace("DelistTokenEvent", "ListTokenEvent");
+    std::fs::write(setup.folder().join("one.toml"), file).unwrap();
+    std::fs::write(setup.folder().join("events.jsonl"), "").unwrap();
+    let tried = market(&setup, &["test", "one.toml", "--events", "events.jsonl"], 0).await;
+    says(
+        &tried.stderr,
+        &["list and delist have events of one type", "::ListTokenEvent", "taken for list", "`creation_number`"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handles_are_read_by_their_numbers() {
     let node = TestNode::start(Config { events: 300, ..Config::default() }).await;
     let database = TestDatabase::create(Backend::Sqlite).await;

@@ -53,6 +53,7 @@ fn columns(event: MarketEvent, names: &[&str]) -> Value {
 #[test]
 fn every_form_of_a_field_is_read() {
     const PRICE: &str = "fields.price = \"p\"";
+    let long = |digits: &str| json!(format!("0x{digits:0>64}"));
     let cases = [
         // Alternatives: the first that is there, whatever stands around it.
         ("fields.price = \"a.b or c.d or p\"", json!({ "c": { "vec": [{ "d": "3" }] } }), "price", json!("3")),
@@ -102,6 +103,10 @@ fn every_form_of_a_field_is_read() {
             json!("0x1::c::D"),
         ),
         (&format!("{PRICE}\nfields.currency = \"c\""), json!({ "c": "0x1::c::D" }), "currency", json!("0x1::c::D")),
+        // Coins that are fungible assets, by their objects.
+        (&format!("{PRICE}\nfields.currency = \"c\""), json!({ "c": { "inner": "0xc" } }), "currency", long("c")),
+        (&format!("{PRICE}\nfields.currency = \"c\""), json!({ "c": "0xc" }), "currency", long("c")),
+        (&format!("{PRICE}\nfields.currency = {{ value = \"0xc\" }}"), json!({}), "currency", long("c")),
         // Times: in units, else the block's.
         (
             &format!("{PRICE}\nfields.time = {{ path = \"t\", unit = \"seconds\" }}"),
@@ -121,6 +126,12 @@ fn every_form_of_a_field_is_read() {
             json!({ "n": "0xc3a9" }),
             "token_name",
             json!("é"),
+        ),
+        (
+            &format!("{PRICE}\nfields.token_name = {{ path = \"n\", as = \"hex\", default = \"Cat\" }}"),
+            json!({}),
+            "token_name",
+            json!("Cat"),
         ),
     ];
     for (fields, data, column, expected) in cases {
@@ -177,6 +188,8 @@ fn keys_are_made_of_any_standard_parts() {
     assert_eq!(key("\"id\"", id, &json!({ "i": "x" })), Err("data.i: expected a whole number, found \"x\"".to_owned()));
     let text = "fields.id = { path = \"i\", as = \"text\" }";
     assert_eq!(key("\"id\", \"price\"", text, &json!({ "i": "a/b" })), Ok("a%2Fb/10".to_owned()));
+    let default = "fields.id = { path = \"i\", as = \"text\", default = \"none\" }";
+    assert_eq!(key("\"id\"", default, &json!({})), Ok("none".to_owned()));
     let token = "fields.token = \"t\"";
     let parts = "\"token\", \"property_version\", \"seller\"";
     assert_eq!(key(parts, token, &json!({ "t": "0x70" })), Ok(format!("{}/0/{}", long("70"), long("b"))));
@@ -230,6 +243,29 @@ streams = [
     assert_eq!(of("0x0", 0, "0xa::m::Cc"), None);
 }
 
+#[test]
+fn streams_that_are_told_apart_by_their_handles_may_have_events_of_one_type() {
+    let market = |first: &str, second: &str| {
+        let stream = |name: &str, source: &str| {
+            format!("[[streams]]\nname = \"{name}\"\nkind = \"place_listing\"\nevent = \"::m::E\"\n{source}\n")
+        };
+        let head = "name = \"m\"\naddress = \"0xa\"\nlisting_key = [\"id\"]\nfields = { id = \"i\", seller = \"s\", price = \"p\" }";
+        let text = format!("{head}\n{}{}", stream("a", first), stream("b", second));
+        Market::parse("m.toml", &text, None).map_err(|error| error.to_string())
+    };
+    let handle = |field: &str| format!("handle = \"::m::H\"\nfield = \"{field}\"");
+    for (first, second) in [
+        ("creation_number = 4", "creation_number = 5"),
+        (&*handle("a"), &*handle("b")),
+        (&handle("a"), &format!("{}\naccount = \"0xb\"", handle("a"))),
+        (&handle("a"), "creation_number = 4"),
+    ] {
+        market(first, second).unwrap_or_else(|why| panic!("{second}: {why}"));
+    }
+    let module_events = market(&handle("a"), "").unwrap_err();
+    assert!(module_events.contains("streams \"a\" and \"b\" have the same events, 0xa::m::E"), "{module_events}");
+}
+
 const FILE: &str = r#"name = "toy"
 address = "0x1"
 listing_key = ["id"]
@@ -256,10 +292,28 @@ field = "b"
 fields = { buyer = "buyer" }
 "#;
 
+/// What of [`FILE`] is written otherwise, and how; the line and column that are told, and a part of the reason.
+type Mistake = (&'static str, &'static str, usize, usize, &'static str);
+
+#[track_caller]
+fn are_told(mistakes: &[Mistake]) {
+    assert!(Market::parse("my.toml", FILE, None).is_ok());
+    let mut wrong = vec![];
+    for (from, to, line, column, reason) in mistakes {
+        let text = FILE.replacen(from, to, 1);
+        let told =
+            Market::parse("my.toml", &text, None).map_or_else(|error| error.to_string(), |_| "is taken".to_owned());
+        let place = format!("market file my.toml: line {line}, column {column}: ");
+        if !told.starts_with(&place) || !told.contains(reason) {
+            wrong.push(format!("{to}\n  told:     {told}\n  expected: line {line}, column {column}: {reason}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn mistakes_are_told_by_line_and_column() {
-    assert!(Market::parse("my.toml", FILE, None).is_ok());
-    let cases = [
+    are_told(&[
         // Names, and their nearest.
         (
             "seller = \"by\"",
@@ -299,21 +353,106 @@ fn mistakes_are_told_by_line_and_column() {
         ("\"price\" }", "{ path = \"p\", default = \"x\" } }", 17, 59, "default: expected a whole number, found \"x\""),
         ("handle = \"::m::S\"\nfield = \"a\"", "handle = \"m::S\"\nfield = \"a\"", 15, 10, "expected ::module::Struct"),
         ("name = \"toy\"", "name = \"toy", 1, 12, "is not TOML"),
-        // Clashes.
+        (
+            "name = \"toy\"",
+            "name = \"toy\"\nchain = 0",
+            2,
+            9,
+            "chain: expected a chain id (mainnet 1, testnet 2), found 0",
+        ),
+        (
+            "\"price\" }",
+            "\"price\", currency = { value = \"::\" } }",
+            17,
+            65,
+            "value: expected a coin's type (0x1::aptos_coin::AptosCoin) or an asset's address, found \"::\"",
+        ),
+        (
+            "\"price\" }",
+            "\"price\", currency = { path = \"c\", default = \"0x1::m\" } }",
+            17,
+            79,
+            "default: expected a coin's type",
+        ),
+    ]);
+}
+
+#[test]
+fn names_that_move_does_not_have_are_told() {
+    are_told(&[
+        ("\"::m::S\"", "\"::m x::S\"", 15, 10, "handle: expected ::module::Struct"),
+        ("\"::m::S\"", "\"::m::S/\"", 15, 10, "handle: expected ::module::Struct"),
+        ("\"::m::S\"", "\"::m::S<0x1::aptos_coin\"", 15, 10, "handle: expected ::module::Struct"),
+        ("\"::m::S\"", "\"::m::S<u8\"", 15, 10, "handle: expected ::module::Struct"),
+        ("field = \"a\"", "field = \"\"", 16, 9, "field: expected the name of a field"),
+        (
+            "field = \"a\"",
+            "field = \"a b\"",
+            16,
+            9,
+            "field: expected the name of a field, such as \"sale_events\", found \"a b\"",
+        ),
+        ("field = \"a\"", "field = \"a\"\nevent = \"::m x::E-\"", 17, 9, "event: expected ::module::Struct"),
+        (
+            "field = \"a\"",
+            "field = \"a\"\nevent = [\"::m::E\", \"0x1::m::2\"]",
+            17,
+            20,
+            "event: expected ::module::Struct",
+        ),
+    ]);
+}
+
+#[test]
+fn what_clashes_is_told() {
+    are_told(&[
         ("name = \"buy\"", "name = \"list\"", 20, 8, "two streams are named \"list\""),
         ("field = \"b\"", "field = \"a\"", 22, 10, "streams \"list\" and \"buy\" have the same source"),
+        (
+            "handle = \"::m::S\"\nfield = \"b\"",
+            "handle = \"0x01::m::S\"\nfield = \"a\"",
+            22,
+            10,
+            "streams \"list\" and \"buy\" have the same source",
+        ),
         ("field = \"b\"", "field = \"b\"\ncreation_number = 4", 24, 1, "creation_number and handle clash"),
         ("field = \"b\"", "field = \"b\"\nfield = \"c\"", 24, 1, "is not TOML: duplicate key"),
         ("\"price\" }", "{ path = \"p?\", default = 1 } }", 17, 50, "default and `?` clash"),
         ("\"price\" }", "{ path = \"p\", value = 1 } }", 17, 49, "path and value clash"),
         ("[\"id\"]", "[\"id\", \"id\"]", 3, 22, "id is there twice"),
-        // What would never be used.
+    ]);
+}
+
+#[test]
+fn what_would_never_be_used_is_told() {
+    are_told(&[
         (
             "seller = \"by\"",
             "seller = \"by\", buyer = \"b\"",
             17,
             27,
             "buyer: never used: place_listing says nothing about it",
+        ),
+        (
+            "seller = \"by\"",
+            "seller = \"by\", expires_at = \"e\"",
+            17,
+            27,
+            "expires_at: never used: place_listing says nothing about it",
+        ),
+        (
+            "field = \"a\"",
+            "field = \"a\"\nevent = [\"::m::E\", \"0x1::m::E\"]",
+            17,
+            20,
+            "event: 0x1::m::E is there twice",
+        ),
+        (
+            "time = \"at\"",
+            "time = { path = \"at\", unit = \"seconds\" }",
+            6,
+            1,
+            "time: never used: each stream with that field says its own unit",
         ),
         ("\"price\" }", "\"p or p.q\" }", 17, 35, "\"p.q\" is never reached: where it is, \"p\" is, too"),
         ("\"price\" }", "\"a? or b\" }", 17, 35, "`?` belongs behind the last alternative"),
@@ -333,20 +472,26 @@ fn mistakes_are_told_by_line_and_column() {
             1,
             "stream \"buy\": fill_listing needs the field seller: seller is a part of listing_key",
         ),
-        // What is missing.
+    ]);
+}
+
+#[test]
+fn what_is_missing_is_told() {
+    are_told(&[
         ("buyer = \"buyer\"", "", 24, 1, "stream \"buy\": fill_listing needs the field buyer"),
         ("field = \"b\"\n", "", 19, 1, "stream \"buy\": a stream needs a `field`"),
         ("listing_key = [\"id\"]", "", 14, 8, "place_listing needs a key: set listing_key"),
         ("\"price\" }", "{ path = \"p\", for = \"all\" } }", 17, 1, "a price for all needs the field quantity"),
-    ];
-    for (from, to, line, column, reason) in cases {
-        let text = FILE.replacen(from, to, 1);
-        let told = Market::parse("my.toml", &text, None).err().unwrap_or_else(|| panic!("{to}: is taken")).to_string();
-        assert!(
-            told.starts_with(&format!("market file my.toml: line {line}, column {column}: ")) && told.contains(reason),
-            "{to}\n  told:     {told}\n  expected: line {line}, column {column}: {reason}"
-        );
-    }
+    ]);
+}
+
+#[test]
+fn a_byte_that_is_no_text_is_told_by_line_and_column() {
+    let told = |bytes: &[u8]| Market::of_bytes("my.toml", bytes).map_err(|error| error.to_string());
+    assert!(told(FILE.as_bytes()).is_ok());
+    let latin = [FILE.replace("\"toy\"", "\"toy\" # é").as_bytes(), b"# caf\xe9\n"].concat();
+    let reason = "market file my.toml: line 25, column 6: is not UTF-8: found the byte 0xe9; save it as UTF-8";
+    assert_eq!(told(&latin).unwrap_err(), reason);
 }
 
 #[test]
@@ -369,6 +514,10 @@ fn a_file_may_be_like_a_built_in_market() {
         (
             "like = \"marketplace\"\naddress = \"0x9\"\nlisting_key = [\"id\"]",
             "line 4, column 1: listing_key and like clash",
+        ),
+        (
+            "like = \"marketplace\"\naddress = \"0x9\"\naccount = \"0x8\"",
+            "line 4, column 1: account: never used: no stream has a handle there",
         ),
         ("like = \"marketplace\"", "line 1, column 1: a market needs an `address`"),
     ] {

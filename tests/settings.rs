@@ -15,7 +15,7 @@ use support::process::Setup;
 const NO_NODE: &str = "http://127.0.0.1:9/v1";
 
 /// A setting, its value, and what the message must say besides the two.
-const REFUSED: [(&str, &str, &str); 30] = [
+const REFUSED: [(&str, &str, &str); 31] = [
     ("DATABASE_URL", "mssql://host/db", "unknown scheme"),
     ("DATABASE_URL", "market.db", "no scheme"),
     ("DATABASE_URL", "mysql://host", "no database name"),
@@ -27,6 +27,7 @@ const REFUSED: [(&str, &str, &str); 30] = [
     ("MARKETS", "imart,imart@0x1", "only once"),
     ("MARKETS", "imart@73545d", "expected an address"),
     ("MARKETS", "absent.toml", "cannot be read"),
+    ("MARKETS", "mine.toml@0xb", "moved by `address` in it"),
     ("MARKETS", ",", "names no market"),
     ("SUBJECT", "foo", "handles, transactions or stream"),
     ("SUBJECT", "stream", "set STREAM_URL, too"),

@@ -57,6 +57,19 @@ impl Abi {
         }
     }
 
+    /// Why the struct of that type has no type argument `at`, if so.
+    pub fn lacks_argument(&self, kind: &str, at: usize) -> Option<String> {
+        let (module, item) = declared(kind)?;
+        let count = *self.0.get(&module)?.as_ref()?.type_parameters.get(&item)?;
+        let count = match count {
+            _ if at < count => return None,
+            0 => "no type parameter".to_owned(),
+            1 => "only 1 type parameter, 0".to_owned(),
+            _ => format!("only {count} type parameters, counted from 0"),
+        };
+        Some(format!("currency = {{ type_argument = {at} }}: {item} has {count}"))
+    }
+
     /// The name and the fields of a struct.
     fn fields(&self, kind: &str) -> Result<(String, &[MoveField]), Leads> {
         let Some((module, item)) = declared(kind) else { return Err(Leads::Unknown) };
@@ -79,28 +92,47 @@ pub(super) fn some(kind: &str) -> &str {
     kind.strip_prefix("0x1::option::Option<").and_then(|inside| inside.strip_suffix('>')).unwrap_or(kind)
 }
 
-/// Whether values of that type are what the field is read as; `None`: nobody knows.
+/// Whether values of a type are what a field is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    Yes,
+    /// As long as the text of a value spells what is read.
+    Spelt,
+    No,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Whether values of that type are what the field is read as.
 #[must_use]
-pub fn fits(field: &MappedField, kind: &str) -> Option<bool> {
+pub fn fits(field: &MappedField, kind: &str) -> Fit {
     const NUMBERS: [&str; 6] = ["u8", "u16", "u32", "u64", "u128", "u256"];
     const TEXTS: [&str; 2] = ["0x1::string::String", "0x1::ascii::String"];
+    const IN_QUOTES: [&str; 4] = ["u64", "u128", "u256", "address"];
     let kind = some(kind);
     let is_number = NUMBERS.contains(&kind);
     let is_address = kind == "address" || kind.starts_with(OBJECT);
     if !kind.contains("::") && !is_leaf(kind) && !kind.starts_with("vector<") {
         // A type parameter.
-        return None;
+        return Fit::Unknown;
     }
-    Some(match field.shape {
+    let is_it = match field.shape {
         Shape::Id => is_number || is_address || kind == "0x1::guid::ID",
         Shape::Token => is_address || kind == "0x3::token::TokenId" || kind == "0x3::token::TokenDataId",
         Shape::Address => is_address,
         Shape::Text if field.hex => kind == "vector<u8>",
         Shape::Text => TEXTS.contains(&kind),
         Shape::Amount | Shape::Count => is_number,
-        Shape::Coin => kind == "0x1::type_info::TypeInfo" || TEXTS.contains(&kind),
+        Shape::Coin => is_address || kind == "0x1::type_info::TypeInfo" || TEXTS.contains(&kind),
         Shape::Bool => kind == "bool",
-    })
+    };
+    // In JSON these are texts, and texts are read as whatever they spell.
+    let is_text = TEXTS.contains(&kind) || (field.shape == Shape::Text && !field.hex && IN_QUOTES.contains(&kind));
+    match (is_it, is_text) {
+        (true, _) => Fit::Yes,
+        (false, true) => Fit::Spelt,
+        (false, false) => Fit::No,
+    }
 }
 
 /// What JSON shows as one value.
@@ -201,20 +233,29 @@ mod tests {
 
     #[test]
     fn types_fit_what_they_are_read_as() {
-        let field = |shape, hex| MappedField { name: "x", paths: vec![], optional: false, shape, hex };
+        use Fit::{No, Spelt, Unknown, Yes};
+        let field = |shape, hex| MappedField { name: "x", paths: vec![], shared: false, optional: false, shape, hex };
         for (shape, hex, kind, expected) in [
-            (Shape::Amount, false, "u128", Some(true)),
-            (Shape::Amount, false, "0x1::option::Option<u64>", Some(true)),
-            (Shape::Amount, false, "address", Some(false)),
-            (Shape::Count, false, "T0", None),
-            (Shape::Address, false, "0x1::object::Object<0x4::token::Token>", Some(true)),
-            (Shape::Address, false, "u64", Some(false)),
-            (Shape::Token, false, "0x3::token::TokenId", Some(true)),
-            (Shape::Id, false, "0x1::guid::ID", Some(true)),
-            (Shape::Text, false, "vector<u8>", Some(false)),
-            (Shape::Text, true, "vector<u8>", Some(true)),
-            (Shape::Coin, false, "0x1::type_info::TypeInfo", Some(true)),
-            (Shape::Bool, false, "vector<bool>", Some(false)),
+            (Shape::Amount, false, "u128", Yes),
+            (Shape::Amount, false, "0x1::option::Option<u64>", Yes),
+            (Shape::Amount, false, "address", No),
+            (Shape::Count, false, "T0", Unknown),
+            (Shape::Address, false, "0x1::object::Object<0x4::token::Token>", Yes),
+            (Shape::Address, false, "u64", No),
+            (Shape::Token, false, "0x3::token::TokenId", Yes),
+            (Shape::Id, false, "0x1::guid::ID", Yes),
+            (Shape::Text, false, "vector<u8>", No),
+            (Shape::Text, true, "vector<u8>", Yes),
+            (Shape::Text, false, "u64", Spelt),
+            (Shape::Text, false, "u8", No),
+            (Shape::Text, true, "0x1::string::String", Spelt),
+            (Shape::Amount, false, "0x1::string::String", Spelt),
+            (Shape::Bool, false, "0x1::option::Option<0x1::string::String>", Spelt),
+            (Shape::Coin, false, "0x1::type_info::TypeInfo", Yes),
+            (Shape::Coin, false, "0x1::object::Object<0x1::fungible_asset::Metadata>", Yes),
+            (Shape::Coin, false, "address", Yes),
+            (Shape::Coin, false, "u64", No),
+            (Shape::Bool, false, "vector<bool>", No),
         ] {
             assert_eq!(fits(&field(shape, hex), kind), expected, "{shape:?} {kind}");
         }

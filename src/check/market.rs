@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::abi::{Abi, Leads, event_type, fits, some};
+use super::abi::{Abi, Fit, Leads, event_type, fits, some};
 use super::database::Stored;
 use super::{Config, Line};
 use crate::chain::{SeqNo, Source};
@@ -117,31 +117,39 @@ fn no_counter(check: &str, error: &SubjectError) -> Line {
 /// Whether the contract's events have what the market file maps.
 async fn fields(check: &str, nodes: &Nodes, abi: &mut Abi, stream: &Stream) -> Line {
     const REMEDY: &str = "correct the market file (MARKETS): until then such events are parked";
-    let (events, other) = match events(check, nodes, abi, stream).await {
+    const DOUBT: &str = "correct the market file (MARKETS), take what never is there out of it, or try real events with `event-worker market test`";
+    let (events, mut doubtful) = match events(check, nodes, abi, stream).await {
         Ok(found) => found,
         Err(line) => return line,
     };
     let mapped = stream.mapped();
-    let (mut wrong, mut doubtful) = (vec![], vec![]);
-    for event in &events {
-        for field in &mapped {
-            match lost(nodes, abi, event, field).await {
-                Ok(None) => {}
-                Ok(Some(lost)) if field.optional => doubtful.push(lost),
-                Ok(Some(lost)) => wrong.push(lost),
+    let mut wrong = vec![];
+    for field in &mapped {
+        let mut sought = vec![];
+        for event in &events {
+            match seek(nodes, abi, event, field).await {
+                Ok(found) => sought.push(found),
                 Err(error) => return Line::of_node(check, &error),
             }
+        }
+        doubtful.extend(idle(field, &sought));
+        for Sought { lost, doubt, .. } in sought {
+            if field.optional { &mut doubtful } else { &mut wrong }.extend(lost);
+            doubtful.extend(doubt);
+        }
+    }
+    if let Some(at) = stream.currency_argument() {
+        for event in &events {
+            if let Err(error) = asked(nodes, abi, |abi| abi.declares(event)).await {
+                return Line::of_node(check, &error);
+            }
+            wrong.extend(abi.lacks_argument(event, at));
         }
     }
     let names: Vec<_> = events.iter().map(|event| event.rsplit("::").next().unwrap_or(event)).collect();
     match (&wrong[..], &doubtful[..]) {
-        ([], []) if other.is_some() => {
-            Line::warn(check, other.unwrap_or_default(), "correct the event in the market file (MARKETS)")
-        }
         ([], []) => Line::ok(check, format!("all {} are in {}", mapped.len(), names.join(", "))),
-        ([], doubtful) => {
-            Line::warn(check, doubtful.join("; "), "take what never is there out of the market file (MARKETS)")
-        }
+        ([], doubtful) => Line::warn(check, doubtful.join("; "), DOUBT),
         (wrong, _) => Line::fail(check, wrong.join("; "), REMEDY),
     }
 }
@@ -153,7 +161,7 @@ async fn events(
     nodes: &Nodes,
     abi: &mut Abi,
     stream: &Stream,
-) -> Result<(Vec<String>, Option<String>), Line> {
+) -> Result<(Vec<String>, Vec<String>), Line> {
     const REMEDY: &str = "correct handle, field and event of the market file (MARKETS)";
     let unknown =
         || Line::warn(check, "the node does not show the module", "compare the market file with the contract");
@@ -173,47 +181,94 @@ async fn events(
         // By the handle they are read all the same.
         let is_other = !stream.events.is_empty() && stream.events.iter().all(|named| **named != *base);
         let other = || format!("the events of {} are {event}, not {}", handle.field, stream.events.join(", "));
-        return Ok((vec![event.to_owned()], is_other.then(other)));
+        let mut doubts: Vec<_> = is_other.then(other).into_iter().collect();
+        for named in stream.events.iter().filter(|named| !is_other && ***named != *base) {
+            match asked(nodes, abi, |abi| abi.declares(named)).await {
+                Ok(Leads::Nowhere(why)) => doubts.push(why),
+                Ok(Leads::To(_) | Leads::Unknown | Leads::Ask(_)) => {}
+                Err(error) => return Err(Line::of_node(check, &error)),
+            }
+        }
+        return Ok((vec![event.to_owned()], doubts));
     }
     if stream.events.is_empty() {
         let found = "the stream names no type of its events";
         return Err(Line::warn(check, found, "name it in the market file (MARKETS): event = \"::module::Struct\""));
     }
-    let mut events = vec![];
+    let (mut events, mut doubts) = (vec![], vec![]);
     for event in &stream.events {
         let declared = asked(nodes, abi, |abi| abi.declares(event)).await;
-        // Of several, one may be what the contract has or had.
-        match told(declared) {
-            Ok(event) => events.push(event),
-            Err(line) if stream.events.len() == 1 => return Err(line),
-            Err(_) => {}
+        // Of several, one may be what the contract has.
+        match declared {
+            Ok(Leads::Nowhere(why)) if stream.events.len() > 1 => doubts.push(why),
+            Ok(Leads::Unknown) if stream.events.len() > 1 => {
+                doubts.push(format!("the node does not show the module of {event}"));
+            }
+            declared => events.push(told(declared)?),
         }
     }
     if events.is_empty() {
-        let found = format!("the contract declares none of {}", stream.events.join(", "));
-        return Err(Line::fail(check, found, REMEDY));
+        return Err(Line::fail(check, doubts.join("; "), REMEDY));
     }
-    Ok((events, None))
+    Ok((events, doubts))
 }
 
-/// Why the field cannot be read from such events, if so: none of its paths leads to something that fits.
-async fn lost(nodes: &Nodes, abi: &mut Abi, event: &str, field: &MappedField) -> Result<Option<String>, SubjectError> {
-    let mut reasons = vec![];
+/// What is found where a field is looked for in events of one type.
+#[derive(Default)]
+struct Sought {
+    /// Why it cannot be read, if so: none of its paths leads to something that fits.
+    lost: Option<String>,
+    /// What may go wrong.
+    doubt: Option<String>,
+    /// Of each path that leads nowhere, why.
+    nowhere: Vec<Option<String>>,
+}
+
+async fn seek(nodes: &Nodes, abi: &mut Abi, event: &str, field: &MappedField) -> Result<Sought, SubjectError> {
+    let (mut sought, mut is_there) = (Sought::default(), false);
     for path in &field.paths {
-        let shown = || format!("{} = {:?}", field.name, path.join("."));
-        match follow(nodes, abi, event, path).await? {
-            Leads::Nowhere(why) => reasons.push(format!("{}: {why}", shown())),
-            Leads::To(kind) if fits(field, &kind) == Some(false) => {
-                // It is there, and would be read.
-                return Ok(Some(format!("{}: a {kind} does not fit", shown())));
+        let shown = format!("{} = {:?}", field.name, path.join("."));
+        let leads = follow(nodes, abi, event, path).await?;
+        if let Leads::Nowhere(why) = leads {
+            sought.nowhere.push(Some(format!("{shown}: {why}")));
+            continue;
+        }
+        sought.nowhere.push(None);
+        // What is behind the first that is there would not be read.
+        let is_first = !std::mem::replace(&mut is_there, true);
+        let Leads::To(kind) = leads else { continue };
+        if !is_first {
+            continue;
+        }
+        match fits(field, &kind) {
+            Fit::No => sought.lost = Some(format!("{shown}: a {kind} does not fit")),
+            Fit::Spelt => sought.doubt = Some(format!("{shown}: a {kind} is read as whatever it spells")),
+            Fit::Yes | Fit::Unknown if some(&kind) != kind && !field.optional && field.paths.len() == 1 => {
+                sought.lost = Some(format!("{shown}: may be absent: add a `?`, another path, or a default"));
             }
-            Leads::To(kind) if some(&kind) != kind && !field.optional && field.paths.len() == 1 => {
-                return Ok(Some(format!("{}: may be absent: add a `?`, another path, or a default", shown())));
-            }
-            Leads::To(_) | Leads::Unknown | Leads::Ask(_) => return Ok(None),
+            Fit::Yes | Fit::Unknown => {}
         }
     }
-    Ok((!reasons.is_empty()).then(|| reasons.join(", ")))
+    if !is_there {
+        let reasons: Vec<_> = sought.nowhere.iter().flatten().cloned().collect();
+        sought.lost = Some(reasons.join(", "));
+    }
+    Ok(sought)
+}
+
+/// The alternatives to what is there that none of the events has. Streams share what a market says for all of them, so that
+/// there only what is nearly the name of something counts.
+fn idle(field: &MappedField, sought: &[Sought]) -> Vec<String> {
+    const MEANT: &str = "did you mean `";
+    let is_lost = sought.iter().all(|sought| sought.nowhere.iter().all(Option::is_some));
+    let mut idle = vec![];
+    for path in (0..field.paths.len()).filter(|_| !is_lost) {
+        let reasons: Option<Vec<_>> = sought.iter().map(|sought| sought.nowhere.get(path)?.as_deref()).collect();
+        let Some(reasons) = reasons else { continue };
+        let nearly = reasons.iter().find(|reason| reason.contains(MEANT));
+        idle.extend(nearly.or(reasons.first().filter(|_| !field.shared)).map(|reason| (*reason).to_owned()));
+    }
+    idle
 }
 
 /// Asks for each module that the path leads through, once.

@@ -8,7 +8,7 @@ mod market;
 mod nodes;
 mod stream;
 
-pub use abi::fits;
+pub use abi::{Fit, fits};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

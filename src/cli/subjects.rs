@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Failure;
 use crate::chain::{Source, Version};
 use crate::config::ReadFrom;
-use crate::market::{Market, Markets, Stream};
+use crate::market::{Market, Markets, Stream, confused};
 use crate::state::{SET_START, Start, Store, Trouble};
 use crate::subject::{
     AnySubject, Blocks, EventHandles, Locate, Nodes, Numbers, ScannedStream, StreamService, SubjectError, Transactions,
@@ -15,13 +15,22 @@ use crate::subject::{
 /// Refuses streams that cannot be read in that way.
 pub fn check(markets: &Markets, from: ReadFrom) -> Result<(), Failure> {
     let untold = markets.streams().find(|stream| is_scanned(stream, from) && stream.events.is_empty());
-    match untold {
-        None => Ok(()),
-        Some(stream) => Err(Failure::Setting(format!(
+    if let Some(stream) = untold {
+        return Err(Failure::Setting(format!(
             "SUBJECT: {} cannot be found in transactions, as its stream names no event type: add `event` to the market file, or read handles",
             stream.observer
-        ))),
+        )));
     }
+    let scanned = markets.streams().map(AsRef::as_ref).filter(|stream| is_scanned(stream, from));
+    if let Some((one, two, event)) = confused(&scanned.collect::<Vec<_>>()) {
+        return Err(Failure::Setting(format!(
+            "SUBJECT: {} and {} cannot be told apart in transactions, as both have events of type {event} at {}: name both handles by `creation_number` in the market file, or read handles",
+            one.observer,
+            two.observer,
+            one.source.account()
+        )));
+    }
+    Ok(())
 }
 
 /// The markets whose transactions are read from the first one on, as neither their files nor `starts` say where to begin.

@@ -46,11 +46,17 @@ const SETTING: &str = "MARKETS";
 /// The market that `text` names: a file ending in `.toml`, or a built-in one, at another deployment behind an `@`.
 pub fn market(setting: &'static str, text: &str) -> Result<Market> {
     let wrong = |remedy: String| SettingError { setting, value: text.to_owned(), remedy };
-    if Path::new(text).extension().is_some_and(|extension| extension == "toml") {
-        let file = std::fs::read_to_string(text).map_err(|error| wrong(format!("the file cannot be read: {error}")))?;
-        return Market::parse(text, &file, None).map_err(|error| wrong(error.to_string()));
+    let is_file = |text: &str| Path::new(text).extension().is_some_and(|extension| extension == "toml");
+    if is_file(text) {
+        let file = std::fs::read(text).map_err(|error| wrong(format!("the file cannot be read: {error}")))?;
+        return Market::of_bytes(text, &file).map_err(|error| wrong(error.to_string()));
     }
-    let (name, address) = text.split_once('@').map_or((text, None), |(name, address)| (name, Some(address)));
+    let (name, address) = text.rsplit_once('@').map_or((text, None), |(name, address)| (name, Some(address)));
+    if is_file(name) {
+        let remedy =
+            "a file is moved by `address` in it; one that is `like` a built-in market says another address, too";
+        return Err(wrong(remedy.to_owned()));
+    }
     let address = address.map(str::parse).transpose().map_err(|error| wrong(format!("{error}")))?;
     Market::built_in(name, address).map_err(|error| wrong(error.to_string()))
 }

@@ -46,7 +46,7 @@ pub enum Shape {
     Amount,
     /// A whole number, up to u64.
     Count,
-    /// A coin's type: a `TypeInfo`, or text.
+    /// A coin's type, as a `TypeInfo` or text; or the object of a fungible asset.
     Coin,
     /// True or false.
     Bool,
@@ -151,8 +151,10 @@ impl Field {
             Self::Buyer => subject == Listing(Step::Fill),
             Self::Offerer => matches!(subject, TokenOffer(_) | CollectionOffer(_) | Bid),
             Self::Ends => matches!(subject, TokenOffer(Step::Fill) | CollectionOffer(Step::Fill)),
-            // Of a listing it is read, but orders have no column for it.
-            Self::ExpiresIn | Self::ExpiresAt => kind.step() == Some(Step::Place),
+            // Orders have no column for it.
+            Self::ExpiresIn | Self::ExpiresAt => {
+                matches!(subject, TokenOffer(Step::Place) | CollectionOffer(Step::Place))
+            }
             Self::Description | Self::Uri => matches!(subject, Collection | Token),
             Self::Maximum => subject == Collection,
         }

@@ -11,6 +11,8 @@ pub struct MappedField {
     pub name: &'static str,
     /// The names on the way to it, of each alternative.
     pub paths: Vec<Vec<String>>,
+    /// Whether the file says so for all streams.
+    pub shared: bool,
     /// Whether it may be absent.
     pub optional: bool,
     /// What it has to be.
@@ -27,6 +29,7 @@ impl Stream {
             Rule::At { paths, absent, form } => Some(MappedField {
                 name: field.name(),
                 paths: paths.iter().map(|Path(names)| names.clone()).collect(),
+                shared: self.inherited.contains(&field),
                 optional: !matches!(absent, Absent::Refused),
                 shape: if *form == Form::Text { Shape::Text } else { field.shape() },
                 hex: *form == Form::Hex,
@@ -34,5 +37,14 @@ impl Stream {
             Rule::Constant(_) | Rule::TypeArgument(_) => None,
         };
         Field::ALL.into_iter().filter_map(mapped).collect()
+    }
+
+    /// Which type argument of its events is the currency, if one is.
+    #[must_use]
+    pub fn currency_argument(&self) -> Option<usize> {
+        match self.rules.get(Field::Currency)? {
+            Rule::TypeArgument(at) => Some(*at),
+            Rule::At { .. } | Rule::Constant(_) => None,
+        }
     }
 }

@@ -22,5 +22,5 @@ pub use file::{Market, MarketError, Stream, names};
 pub use kind::Kind;
 pub use mapped::MappedField;
 pub use nearest::{did_you_mean, nearest};
-pub use registry::Markets;
+pub use registry::{Markets, confused};
 pub use value::storable;

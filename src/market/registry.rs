@@ -61,6 +61,19 @@ impl Market {
     }
 }
 
+/// Two of `streams` that would both take events for theirs, of this type, where these are told by their types: of two handles of
+/// one account, unless both are known by their numbers.
+#[must_use]
+pub fn confused<'s>(streams: &[&'s Stream]) -> Option<(&'s Stream, &'s Stream, &'s str)> {
+    let event = |one: &'s Stream, two: &Stream| {
+        let (a, b) = (&one.source, &two.source);
+        let is_alike = a != b && a.account() == b.account() && (a.handle().is_some() || b.handle().is_some());
+        one.events.iter().find(|event| is_alike && two.events.contains(event))
+    };
+    let pairs = (1..).zip(streams).flat_map(|(next, one)| streams[next..].iter().map(|two| (*one, *two)));
+    pairs.into_iter().find_map(|(one, two)| Some((one, two, &**event(one, two)?)))
+}
+
 impl Stream {
     /// The half of the observer's name that is its own.
     #[must_use]

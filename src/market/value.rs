@@ -61,12 +61,17 @@ pub fn boolean(value: &RawValue) -> Parsed<bool> {
     }
 }
 
-/// A coin's type: `0x1::type_info::TypeInfo` with its two names in hex, or the type as text.
+/// A coin's type: `0x1::type_info::TypeInfo` with its two names in hex, or the type as text. Of a fungible asset, the padded
+/// address of its object.
 pub fn coin_type(value: &RawValue) -> Parsed<Arc<str>> {
     let fields = match Json::of(value)? {
         Json::Text(text) if text.contains("::") => return Ok(canonical_type(&storable(&text)).into()),
+        Json::Text(text) if text.starts_with("0x") => return address(value).map(|asset| asset.to_string().into()),
+        Json::Object(fields) if fields.get("inner").is_some() => {
+            return address(value).map(|asset| asset.to_string().into());
+        }
         Json::Object(fields) => fields,
-        _ => return Err(format!("expected a TypeInfo, found {}", shown(value))),
+        _ => return Err(format!("expected a TypeInfo, a coin's type or an asset's address, found {}", shown(value))),
     };
     let part = |name: &str| fields.get(name).ok_or_else(|| format!("expected a TypeInfo, {name} is missing"));
     let account = address(part("account_address")?).map_err(|error| format!("account_address: {error}"))?;

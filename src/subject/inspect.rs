@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::answer::Answer;
@@ -16,6 +17,8 @@ use crate::chain::{Address, Version, canonical_type};
 pub struct Module {
     pub name: String,
     pub structs: BTreeMap<String, Vec<MoveField>>,
+    /// How many type parameters each struct has, where the node tells.
+    pub type_parameters: BTreeMap<String, usize>,
     /// Those of the structs that are declared as module events.
     pub events: BTreeSet<String>,
 }
@@ -46,6 +49,7 @@ struct Struct {
     name: String,
     #[serde(default)]
     is_event: bool,
+    generic_type_params: Option<Vec<IgnoredAny>>,
     #[serde(default)]
     fields: Vec<MoveField>,
     #[serde(default)]
@@ -68,7 +72,7 @@ impl Nodes {
     /// Fails if the transaction of `version` is not there, from wherever a scan would read it.
     pub async fn has_transaction(&self, version: Version) -> Result<(), SubjectError> {
         let path = format!("/transactions?start={version}&limit=1");
-        self.ask(Question::get(&path), Answer::json::<Vec<serde::de::IgnoredAny>>).await.map(drop)
+        self.ask(Question::get(&path), Answer::json::<Vec<IgnoredAny>>).await.map(drop)
     }
 
     /// A module of `account`; [`SubjectError::Missing`] if there is none of that name.
@@ -103,7 +107,10 @@ impl ModuleJson {
     fn module(self) -> Module {
         let Some(Abi { name, structs }) = self.abi else { return Module::default() };
         let events = structs.iter().filter(|item| item.is_event).map(|item| item.name.clone()).collect();
-        Module { name, events, structs: structs.into_iter().map(Struct::named).collect() }
+        let parameters =
+            structs.iter().filter_map(|item| Some((item.name.clone(), item.generic_type_params.as_ref()?.len())));
+        let type_parameters = parameters.collect();
+        Module { name, events, type_parameters, structs: structs.into_iter().map(Struct::named).collect() }
     }
 }
 

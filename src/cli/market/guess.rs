@@ -1,6 +1,6 @@
 //! What events probably are, by the names of structs and fields. Guesses, for people to look at.
 
-use crate::check::fits;
+use crate::check::{Fit, fits};
 use crate::market::{Field, Kind, MappedField};
 use crate::subject::MoveField;
 
@@ -137,10 +137,17 @@ fn names(field: Field, kind: Kind) -> &'static [&'static str] {
 
 /// Where the field probably is among an event's `fields` (`path` and type), if one has a likely name and a fitting type.
 pub fn path(field: Field, kind: Kind, fields: &[MoveField]) -> Option<&MoveField> {
-    let read = MappedField { name: field.name(), paths: vec![], optional: false, shape: field.shape(), hex: false };
+    let read = MappedField {
+        name: field.name(),
+        paths: vec![],
+        shared: false,
+        optional: false,
+        shape: field.shape(),
+        hex: false,
+    };
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
     let named =
-        |name: &&str| fields.iter().find(|found| last(&found.name) == **name && fits(&read, &found.kind) == Some(true));
+        |name: &&str| fields.iter().find(|found| last(&found.name) == **name && fits(&read, &found.kind) == Fit::Yes);
     names(field, kind).iter().find_map(named)
 }
 

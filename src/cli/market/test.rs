@@ -9,7 +9,7 @@ use super::super::{Failure, Outcome, print};
 use crate::chain::{RawEvent, SeqNo, Source};
 use crate::config;
 use crate::market::fold::{self, Entry, Rows};
-use crate::market::{Market, Stream};
+use crate::market::{Market, Stream, confused};
 use crate::state::convert;
 use crate::state::entities::{activities, offers, orders};
 use crate::subject::event_of_line;
@@ -126,6 +126,13 @@ impl Trial {
             self.remarks.push(format!(
                 "events of a handle are told by their type: name the `event` of {} in the market file",
                 names.join(", ")
+            ));
+        }
+        let streams: Vec<_> = market.streams.iter().map(AsRef::as_ref).collect();
+        if let Some((one, two, event)) = confused(&streams) {
+            let (one, two) = (one.name(), two.name());
+            self.remarks.push(format!(
+                "{one} and {two} have events of one type, {event}, which are all taken for {one}: name both handles by `creation_number`"
             ));
         }
         given

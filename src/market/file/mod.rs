@@ -6,7 +6,9 @@ mod parts;
 mod rule;
 mod stream;
 mod text;
+mod types;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use self::parts::{UNITS, address, chain, check_name, key_parts, units, unverified, version};
@@ -58,6 +60,8 @@ pub struct Stream {
     pub(super) for_all: bool,
     pub(super) key: Vec<KeyPart>,
     pub(super) units: Units,
+    /// The market's fields that it takes over.
+    pub(super) inherited: BTreeSet<Field>,
 }
 
 /// Why a market cannot be used. Each message names the market or file, and the remedy.
@@ -74,13 +78,30 @@ pub enum MarketError {
     File { file: String, line: usize, column: usize, reason: String },
 }
 
+impl Mistake {
+    fn in_file(self, file: &str, text: &str) -> MarketError {
+        let (line, column) = text::place(text, self.at);
+        MarketError::File { file: file.to_owned(), line, column, reason: self.reason }
+    }
+}
+
 impl Market {
     /// The market that `text` describes; `file` is for messages. At another deployment if `address` is given.
     pub fn parse(file: &str, text: &str, address: Option<Address>) -> Result<Self, MarketError> {
-        read(text, address).map_err(|Mistake { at, reason }| {
-            let (line, column) = text::place(text, at);
-            MarketError::File { file: file.to_owned(), line, column, reason }
-        })
+        read(text, address).map_err(|mistake| mistake.in_file(file, text))
+    }
+
+    /// The same, of a file as it is stored.
+    pub fn of_bytes(file: &str, bytes: &[u8]) -> Result<Self, MarketError> {
+        match str::from_utf8(bytes) {
+            Ok(text) => Self::parse(file, text, None),
+            Err(error) => {
+                let (before, behind) = bytes.split_at(error.valid_up_to());
+                let found = behind.first().copied().unwrap_or_default();
+                let reason = format!("is not UTF-8: found the byte {found:#x}; save it as UTF-8");
+                Err(Mistake::new(before.len(), reason).in_file(file, &String::from_utf8_lossy(before)))
+            }
+        }
     }
 }
 
@@ -115,6 +136,8 @@ struct Base<'t> {
     address: Address,
     /// Whose the handles are.
     account: Address,
+    /// Where the file says so.
+    account_said: Option<Value<'t>>,
     keys: [Vec<KeyPart>; KEYS.len()],
     units: Units,
     fields: Vec<(Field, Value<'t>)>,
@@ -124,15 +147,6 @@ impl Base<'_> {
     fn key_of(&self, kind: Kind) -> &[KeyPart] {
         let at = KEYS.iter().position(|(_, is_of)| is_of(kind.subject()));
         at.map_or(&[], |at| &self.keys[at])
-    }
-
-    /// `::module::Struct` at the market's address.
-    fn in_module(&self, value: &Value, text: &str) -> Read<String> {
-        let parts: Vec<_> = text.split('<').next().unwrap_or_default().split("::").skip(1).collect();
-        if parts.len() != 2 || parts.iter().any(|part| part.is_empty()) {
-            return Err(value.wrong(format!("expected ::module::Struct, found {text:?}")));
-        }
-        Ok(format!("{}{text}", self.address))
     }
 }
 
@@ -202,8 +216,9 @@ fn accounts<'t>(table: &Table<'t>) -> Read<Vec<Value<'t>>> {
     Ok(accounts)
 }
 
-fn base<'t>(table: &Table<'t>, name: Arc<str>, place: Address, account: Option<Value>) -> Read<Base<'t>> {
-    let account = account.or(table.get("account")).map(|value| address(&value)).transpose()?;
+fn base<'t>(table: &Table<'t>, name: Arc<str>, place: Address, account: Option<Value<'t>>) -> Read<Base<'t>> {
+    let account_said = account.or(table.get("account"));
+    let account = account_said.map(|value| address(&value)).transpose()?.unwrap_or(place);
     let mut keys = [const { vec![] }; KEYS.len()];
     for ((name, _), key) in KEYS.iter().zip(&mut keys) {
         *key = table.get(name).map(|value| key_parts(&value)).transpose()?.unwrap_or_default();
@@ -218,7 +233,7 @@ fn base<'t>(table: &Table<'t>, name: Arc<str>, place: Address, account: Option<V
         rule::read(field, &value)?;
         fields.push((field, value));
     }
-    Ok(Base { name, address: place, account: account.unwrap_or(place), keys, units, fields })
+    Ok(Base { name, address: place, account, account_said, keys, units, fields })
 }
 
 fn streams(base: &Base, table: &Table) -> Read<Vec<Arc<Stream>>> {
@@ -248,6 +263,10 @@ fn clash(other: &stream::Entry, entry: &stream::Entry) -> Read<()> {
         let reason = format!("streams {one:?} and {two:?} have the same source, {}", second.source);
         return Err(Mistake::new(entry.source_at, reason));
     }
+    // Handles are read each for itself, whatever their events are.
+    if ![first, second].iter().any(|stream| stream.source == Source::ModuleEvent) {
+        return Ok(());
+    }
     match second.events.iter().find(|event| first.events.contains(event)) {
         Some(event) => {
             let reason = format!("streams {one:?} and {two:?} have the same events, {event}");
@@ -261,7 +280,7 @@ fn clash(other: &stream::Entry, entry: &stream::Entry) -> Read<()> {
 fn reach(base: &Base, table: &Table, entries: &[stream::Entry]) -> Read<()> {
     let streams = || entries.iter().map(|entry| &entry.stream);
     for (field, value) in &base.fields {
-        if !entries.iter().any(|entry| entry.inherited.contains(field)) {
+        if !entries.iter().any(|entry| entry.stream.inherited.contains(field)) {
             let reason = format!("{}: never used: no stream takes it from the market's fields", value.name);
             return Err(Mistake::new(value.name_at, reason));
         }
@@ -271,11 +290,17 @@ fn reach(base: &Base, table: &Table, entries: &[stream::Entry]) -> Read<()> {
             return Err(Mistake::new(value.name_at, format!("{name}: never used: no stream is about such things")));
         }
     }
+    if let Some(value) = base.account_said.filter(|_| !entries.iter().any(|entry| entry.is_at_account)) {
+        return Err(Mistake::new(value.name_at, "account: never used: no stream has a handle there"));
+    }
     let units = table.get("units").map(|value| value.table("units", &UNITS)).transpose()?;
     for value in units.iter().flat_map(Table::values) {
         let field = rule::field(&value)?;
-        if !streams().any(|stream| stream.rules.has(field)) {
-            return Err(Mistake::new(value.name_at, format!("{}: never used: no stream has that field", value.name)));
+        if !entries.iter().any(|entry| entry.in_units.contains(&field)) {
+            let is_there = streams().any(|stream| stream.rules.has(field));
+            let why =
+                if is_there { "each stream with that field says its own unit" } else { "no stream has that field" };
+            return Err(Mistake::new(value.name_at, format!("{}: never used: {why}", value.name)));
         }
     }
     Ok(())

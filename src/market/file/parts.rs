@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::text::{Read, Value};
+use super::types::is_identifier;
 use crate::chain::{Address, ChainId, ParseError, Version};
 use crate::market::rule::{Unit, Units};
 
@@ -83,7 +84,9 @@ pub fn address(value: &Value) -> Read<Address> {
 pub fn chain(value: &Value) -> Read<ChainId> {
     let number = value.number()?;
     ChainId::try_from(number)
-        .map_err(|_| value.wrong(format!("expected a chain id (mainnet 1, testnet 2), found {number}")))
+        .ok()
+        .filter(|chain| *chain > 0)
+        .ok_or_else(|| value.wrong(format!("expected a chain id (mainnet 1, testnet 2), found {number}")))
 }
 
 pub fn version(value: &Value) -> Read<Version> {
@@ -95,6 +98,14 @@ pub fn unverified(value: &Value) -> Read<Arc<str>> {
     match value.text()?.trim() {
         "" => Err(value.wrong("says nothing: tell what is not known, or take it out")),
         text => Ok(text.into()),
+    }
+}
+
+/// The field of a resource that is an event handle.
+pub fn field_name(value: &Value) -> Read<String> {
+    match value.text()? {
+        name if is_identifier(name) => Ok(name.to_owned()),
+        other => Err(value.wrong(format!("expected the name of a field, such as \"sale_events\", found {other:?}"))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where a standard field is, as a market file says it: a path (`"a.b"`, `"a.b?"`, `"a or b"`), or a table for the rest.
 
 use super::text::{Mistake, Read, Value};
+use super::types::canonical_struct;
 use crate::market::Field;
 use crate::market::field::Shape;
 use crate::market::rule::{Absent, Constant, Form, Path, Rule, Unit};
@@ -52,11 +53,11 @@ pub fn read(field: Field, value: &Value) -> Read<Told> {
                     let reason = "default and `?` clash: what is absent is either the default or untold";
                     return Err(Mistake::new(default.name_at, reason));
                 }
-                absent = Absent::Default(constant(field, &default)?);
+                absent = Absent::Default(constant(field, form, &default)?);
             }
             Rule::At { paths, absent, form }
         }
-        "value" => Rule::Constant(constant(field, &origin)?),
+        "value" => Rule::Constant(constant(field, Form::Plain, &origin)?),
         _ if field != Field::Currency => {
             return Err(Mistake::new(origin.name_at, "type_argument is of use only for currency"));
         }
@@ -79,11 +80,16 @@ fn form(field: Field, value: &Value) -> Read<Form> {
     }
 }
 
-/// A value that the field could have in an event.
-fn constant(field: Field, value: &Value) -> Read<Constant> {
-    let json = serde_json::value::to_raw_value(&value.json()?).map_err(|error| value.wrong(error.to_string()))?;
+/// A value that the field could have in an event, in that form; of bytes the file says the text that they spell.
+fn constant(field: Field, form: Form, value: &Value) -> Read<Constant> {
+    let json = match form {
+        Form::Hex => hex::encode(value.text()?).into(),
+        Form::Plain | Form::Text => value.json()?,
+    };
+    let json = serde_json::value::to_raw_value(&json).map_err(|error| value.wrong(error.to_string()))?;
     let mut coin = "".into();
     let checked = match field.shape() {
+        Shape::Id if form == Form::Text => value::text_id(&json).map(drop),
         Shape::Id => value::id(&json).map(drop),
         Shape::Token => value::token(&json).map(drop),
         Shape::Address => value::address(&json).map(drop),
@@ -91,11 +97,20 @@ fn constant(field: Field, value: &Value) -> Read<Constant> {
         Shape::Amount => value::amount(&json).map(drop),
         Shape::Count if field == Field::PropertyVersion => value::property_version(&json).map(drop),
         Shape::Count => value::count(&json).map(drop),
-        Shape::Coin => value::coin_type(&json).map(|read| coin = read),
+        Shape::Coin => {
+            value::coin_type(&json).ok().filter(|read| is_coin(read)).map(|read| coin = read).ok_or_else(|| {
+                format!("expected a coin's type (0x1::aptos_coin::AptosCoin) or an asset's address, found {json}")
+            })
+        }
         Shape::Bool => value::boolean(&json).map(drop),
     };
     checked.map_err(|reason| value.wrong(reason))?;
     Ok(Constant { json, coin })
+}
+
+/// Whether it is a type, or what else is read as a coin: an address.
+fn is_coin(read: &str) -> bool {
+    !read.contains("::") || canonical_struct(read).is_some()
 }
 
 /// Alternatives, and a `?` behind the last of them where none need lead anywhere.

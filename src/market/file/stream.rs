@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::parts::{address, check_name};
+use super::parts::{address, check_name, field_name};
 use super::rule::{self, Told};
 use super::text::{Mistake, Read, Table, Value};
+use super::types::struct_type;
 use super::{Base, KeyPart, Stream, key_name};
 use crate::chain::{Handle, Source};
 use crate::market::kind::{Step, Subject};
@@ -22,8 +23,10 @@ pub struct Entry {
     pub name_at: usize,
     pub source_at: usize,
     pub events_at: usize,
-    /// The market's fields that it takes over.
-    pub inherited: BTreeSet<Field>,
+    /// Whether its handle is at the market's account.
+    pub is_at_account: bool,
+    /// Its times that are in the market's units.
+    pub in_units: BTreeSet<Field>,
 }
 
 /// Reads the stream that is the `order`th of the market.
@@ -53,15 +56,17 @@ fn entry(base: &Base, table: &Table, name: Value, order: usize) -> Read<Entry> {
         for_all: false,
         key: base.key_of(kind).to_vec(),
         units: base.units,
+        inherited: BTreeSet::new(),
     };
-    let (said, inherited) = fields(base, table, &mut stream)?;
+    let said = fields(base, table, &mut stream)?;
     check(&stream, table)?;
-    stream.mapping = mapping(&stream, &said);
+    stream.mapping = mapping(&stream, &said.all);
     Ok(Entry {
         name_at: name.at(),
         source_at,
         events_at: event.map_or(source_at, |event| event.at()),
-        inherited,
+        is_at_account: stream.source != Source::ModuleEvent && table.get("account").is_none(),
+        in_units: said.in_units,
         stream,
     })
 }
@@ -74,13 +79,8 @@ fn source(base: &Base, table: &Table) -> Read<(Source, usize)> {
             Err(Mistake::new(number.name_at, "creation_number and handle clash: a stream has one source"))
         }
         (Some(handle), None, _) => {
-            let resource = handle.text()?;
-            let resource = match resource.strip_prefix("::") {
-                Some(_) => base.in_module(&handle, resource)?,
-                None if is_type(resource) => crate::chain::canonical_type(resource),
-                None => return Err(handle.wrong("expected ::module::Struct, a resource of the market's address")),
-            };
-            let field = table.need("field")?.text()?.to_owned();
+            let resource = struct_type(&handle, base.address)?;
+            let field = field_name(&table.need("field")?)?;
             Ok((Source::Handle(Handle { account: owner, resource, field }), handle.at()))
         }
         (None, Some(number), _) => {
@@ -111,37 +111,48 @@ fn events(base: &Base, value: &Value) -> Read<Vec<Arc<str>>> {
     if each.is_empty() {
         return Err(value.wrong("names no type"));
     }
-    let one = |value: Value| {
-        let text = value.text()?;
-        if text.contains('<') {
+    let mut events: Vec<Arc<str>> = vec![];
+    for value in each {
+        if value.text()?.contains('<') {
             return Err(value.wrong("leave out the type arguments: events of any are meant"));
         }
-        match text.strip_prefix("::") {
-            Some(_) => Ok(crate::chain::canonical_type(&base.in_module(&value, text)?).into()),
-            None if is_type(text) => Ok(crate::chain::canonical_type(text).into()),
-            None => Err(value.wrong("expected ::module::Struct, a type of the market's address")),
+        let event = struct_type(&value, base.address)?.into();
+        if events.contains(&event) {
+            return Err(value.wrong(format!("{event} is there twice")));
         }
-    };
-    each.into_iter().map(one).collect()
+        events.push(event);
+    }
+    Ok(events)
 }
 
-/// Whether it looks like `0xADDRESS::module::Struct`, with or without type arguments.
-fn is_type(text: &str) -> bool {
-    let plain = text.split('<').next().unwrap_or_default();
-    let parts: Vec<_> = plain.split("::").collect();
-    let named = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    parts.len() == 3 && parts[0].parse::<crate::chain::Address>().is_ok() && parts[1..].iter().all(named)
+/// The fields of a stream.
+#[derive(Default)]
+struct Said {
+    /// By their names, as the file says them.
+    all: BTreeMap<String, String>,
+    /// Those in the market's units.
+    in_units: BTreeSet<Field>,
 }
 
-/// The fields of a stream by their names, as the file says them; and which of them the market says.
-type Said = (BTreeMap<String, String>, BTreeSet<Field>);
+impl Said {
+    /// Sets the rule of a field.
+    fn tell(&mut self, stream: &mut Stream, field: Field, value: &Value) -> Read<()> {
+        let told = rule::read(field, value)?;
+        if field.is_time() && told.unit.is_none() {
+            self.in_units.insert(field);
+        }
+        stream.tell(field, told);
+        self.all.insert(value.name.to_owned(), value.canonical());
+        Ok(())
+    }
+}
 
 /// Sets the rules of its own fields, and of those that it takes over from the market.
 fn fields(base: &Base, table: &Table, stream: &mut Stream) -> Read<Said> {
     let known = Field::ALL.map(Field::name);
     let own = table.get("fields");
     let own = own.map(|own| own.table("fields", &known)).transpose()?;
-    let (mut said, mut left_out) = (BTreeMap::new(), BTreeSet::new());
+    let (mut said, mut left_out) = (Said::default(), BTreeSet::new());
     for value in own.iter().flat_map(Table::values) {
         let field = rule::field(&value)?;
         if value.is_false() {
@@ -154,18 +165,15 @@ fn fields(base: &Base, table: &Table, stream: &mut Stream) -> Read<Said> {
         if !stream.uses(field) {
             return Err(Mistake::new(value.name_at, format!("{}: {}", value.name, useless(field, stream))));
         }
-        stream.tell(field, rule::read(field, &value)?);
-        said.insert(value.name.to_owned(), value.canonical());
+        said.tell(stream, field, &value)?;
     }
-    let mut inherited = BTreeSet::new();
     for (field, value) in &base.fields {
         if !left_out.contains(field) && !stream.rules.has(*field) && stream.uses(*field) {
-            stream.tell(*field, rule::read(*field, value)?);
-            said.insert(value.name.to_owned(), value.canonical());
-            inherited.insert(*field);
+            said.tell(stream, *field, value)?;
+            stream.inherited.insert(*field);
         }
     }
-    Ok((said, inherited))
+    Ok(said)
 }
 
 /// Of everything that decides what an event becomes, but for where it is found.
