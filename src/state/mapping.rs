@@ -54,7 +54,7 @@ impl Store {
         let mut overruled = BTreeMap::new();
         for market in markets.iter() {
             let known = known.iter().find(|known| known.market == *market.name).map(read).unwrap_or_default();
-            for stream in market.streams.iter() {
+            for stream in &market.streams {
                 if known.get(stream.name()).is_some_and(|known| **known != *stream.mapping) {
                     let why = format!(
                         "a rebuild, or another worker, has a file of market {} that says otherwise of it than this worker's: start this one again with that file",

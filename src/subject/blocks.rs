@@ -59,7 +59,7 @@ impl Blocks {
                         times.insert(version, time);
                     }
                     Err(error @ (SubjectError::Unreachable(_) | SubjectError::Behind(_))) => {
-                        failed = failed.or(Some(error))
+                        failed = failed.or(Some(error));
                     }
                     Err(error) => failed = Some(error),
                 }
