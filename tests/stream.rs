@@ -36,6 +36,10 @@ async fn all_three_subjects_lead_to_the_same_rows(backend: Backend) {
     assert_eq!(database.executed().await, 600);
     assert_same_and_placed(&database, &scanned).await;
     assert_same(&database, &by_handles).await;
+    // Only transactions tell who called what.
+    scanned::assert_callers(&database, &node).await;
+    assert_eq!(scanned::callers(&scanned).await, scanned::callers(&database).await);
+    assert_eq!(scanned::callers(&by_handles).await, [""; 0]);
     let reached = database.number("SELECT MIN(scanned_version) FROM checkpoints").await;
     assert_eq!(reached, Some(i64::try_from(node.node.ledger_version()).unwrap()));
     let mut digests = vec![];

@@ -18,13 +18,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::filter::padded;
 use self::messages::{
-    BooleanTransactionFilter, Event, EventKey, GetTransactionsRequest, ProcessedRange, Timestamp, Transaction,
-    TransactionsResponse, UserTransaction,
+    BooleanTransactionFilter, EntryFunctionPayload, Event, EventKey, GetTransactionsRequest, MultisigPayload,
+    MultisigTransactionPayload, Payload, ProcessedRange, Timestamp, Transaction, TransactionPayload,
+    TransactionsResponse, UserTransaction, UserTransactionRequest,
 };
 use super::fault::StreamMishap;
 use super::http::{HANG, View};
+use super::transaction::Sent;
 use super::wire::Scissors;
-use super::{Arc, Node, lock, read};
+use super::{Arc, Node, address, lock, read};
 
 /// Where it is.
 pub const PATH: &str = "/aptos.indexer.v1.RawData/GetTransactions";
@@ -38,6 +40,10 @@ const INVALID_ARGUMENT: u8 = 3;
 const NOT_FOUND: u8 = 5;
 const RESOURCE_EXHAUSTED: u8 = 8;
 const UNAUTHENTICATED: u8 = 16;
+
+/// Kinds of payloads.
+const ENTRY_FUNCTION: i32 = 1;
+const MULTISIG: i32 = 6;
 
 /// One call.
 struct Call {
@@ -207,13 +213,35 @@ fn framed(message: &TransactionsResponse) -> Bytes {
 fn transaction(view: &View<'_>, version: u64) -> Transaction {
     let micros = view.ledger.timestamp(version);
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
-    let user = view.events(version).map(|events| UserTransaction { events: events.iter().map(event).collect() });
+    let user = view.signed(version).map(|sent| {
+        let events = sent.events.iter().map(event).collect();
+        UserTransaction { request: Some(request(sent)), events }
+    });
     Transaction {
         timestamp: Some(Timestamp { seconds: micros.div_euclid(1_000_000), nanos }),
         version,
         block_height: version / super::answer::Head::BLOCK,
         kind: if user.is_some() { 4 } else { 3 },
         user,
+    }
+}
+
+/// What was asked for, in the words of the stream.
+fn request(sent: Sent) -> UserTransactionRequest {
+    let called = EntryFunctionPayload { entry_function_id_str: sent.function };
+    let (kind, payload) = match sent.multisig {
+        None => (ENTRY_FUNCTION, Payload::EntryFunction(called)),
+        Some(account) => {
+            let transaction_payload = MultisigTransactionPayload { kind: ENTRY_FUNCTION, entry_function: Some(called) };
+            let multisig_address = address::padded(&account);
+            let transaction_payload = Some(transaction_payload);
+            (MULTISIG, Payload::Multisig(MultisigPayload { multisig_address, transaction_payload }))
+        }
+    };
+    UserTransactionRequest {
+        sender: address::padded(&sent.sender),
+        sequence_number: sent.sequence_number,
+        payload: Some(TransactionPayload { kind, payload: Some(payload) }),
     }
 }
 

@@ -93,9 +93,48 @@ pub struct Time {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct UserTransaction {
+    #[prost(message, optional, tag = "1")]
+    pub request: Option<UserTransactionRequest>,
     /// All of them, whatever the filter: an event's place is its place in the transaction.
     #[prost(message, repeated, tag = "2")]
     pub events: Vec<Event>,
+}
+
+/// What was asked for; the numbers of it and what it holds are those of aptos-core's `transaction.proto`.
+#[derive(Clone, PartialEq, Message)]
+pub struct UserTransactionRequest {
+    #[prost(string, tag = "1")]
+    pub sender: String,
+    #[prost(message, optional, tag = "6")]
+    pub payload: Option<TransactionPayload>,
+}
+
+/// One of these, or another kind that calls no entry function.
+#[derive(Clone, PartialEq, Message)]
+pub struct TransactionPayload {
+    #[prost(message, optional, tag = "2")]
+    pub entry_function_payload: Option<EntryFunctionPayload>,
+    #[prost(message, optional, tag = "6")]
+    pub multisig_payload: Option<MultisigPayload>,
+}
+
+/// Without a payload where the account itself holds it.
+#[derive(Clone, PartialEq, Message)]
+pub struct MultisigPayload {
+    #[prost(message, optional, tag = "2")]
+    pub transaction_payload: Option<MultisigTransactionPayload>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct MultisigTransactionPayload {
+    #[prost(message, optional, tag = "2")]
+    pub entry_function_payload: Option<EntryFunctionPayload>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct EntryFunctionPayload {
+    #[prost(string, tag = "4")]
+    pub entry_function_id_str: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -117,6 +156,16 @@ pub struct EventKey {
     pub creation_number: u64,
     #[prost(string, tag = "2")]
     pub account_address: String,
+}
+
+impl TransactionPayload {
+    /// The entry function that is called, also by a multisig account.
+    pub fn entry_function(&self) -> Option<&str> {
+        let of_multisig =
+            || self.multisig_payload.as_ref()?.transaction_payload.as_ref()?.entry_function_payload.as_ref();
+        let called = self.entry_function_payload.as_ref().or_else(of_multisig)?;
+        Some(&called.entry_function_id_str)
+    }
 }
 
 impl StructTag {
