@@ -121,7 +121,7 @@ pub async fn module_events_are_counted_once(backend: Backend, subject: &str) {
 }
 
 /// Each of its events is there, once.
-async fn assert_modules(database: &TestDatabase, node: &TestNode) {
+pub async fn assert_modules(database: &TestDatabase, node: &TestNode) {
     for (observer, field) in
         [("list", "list_token_events"), ("delist", "delist_token_events"), ("buy", "buy_token_events")]
     {

@@ -33,6 +33,8 @@ pub const PATH: &str = "/aptos.indexer.v1.RawData/GetTransactions";
 
 /// Versions that one response is about, at most.
 const BATCH: u64 = 1_000;
+/// Longer filters are refused, as by aptos-core's default.
+const LONGEST_FILTER: usize = 10_000;
 /// How often it is looked whether there is more.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -87,6 +89,9 @@ pub fn handle(
     let batch = batch_size.unwrap_or(BATCH);
     if batch == 0 || batch > BATCH {
         return refused(INVALID_ARGUMENT, "The batch size must be from 1 to 1000");
+    }
+    if filter.as_ref().is_some_and(|filter| filter.encoded_len() > LONGEST_FILTER) {
+        return refused(INVALID_ARGUMENT, "Invalid transaction_filter: Filter is too complicated.");
     }
     if filter.as_ref().is_some_and(|filter| !filter.is_known()) {
         return refused(INVALID_ARGUMENT, "No such filter");
