@@ -92,12 +92,13 @@ async fn agree(node: &TestNode, markets: &Markets, module_events: bool, rng: &mu
         let by_stream = all(stream, &streamed, numbers, rng).await;
         assert_same(&by_stream, &by_transactions);
         assert!(by_stream.iter().all(|event| event.event_index.is_some() && event.block_time.is_some()));
+        assert!(by_stream.iter().all(|event| event.caller.is_some()));
         if !module_events {
             let handle = EventHandle::at(&nodes, &stream.source);
             // What only transactions tell, and in which order a node happens to write fields.
             let plain = |event: &RawEvent| {
                 let data = serde_json::from_str::<serde_json::Value>(&event.data).unwrap().to_string();
-                RawEvent { event_index: None, block_time: None, data, ..event.clone() }
+                RawEvent { event_index: None, block_time: None, caller: None, data, ..event.clone() }
             };
             let by_handle: Vec<_> = pages(&handle, SeqNo::ZERO, usize::MAX).await.iter().map(plain).collect();
             assert_same(&by_stream.iter().map(plain).collect::<Vec<_>>(), &by_handle);

@@ -202,5 +202,6 @@ fn raw_of(stream: &Stream) -> RawEvent {
         creation_number: 1,
         data: String::new(),
         block_time: None,
+        caller: None,
     }
 }

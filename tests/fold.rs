@@ -56,6 +56,7 @@ impl Toy {
             creation_number: 0,
             data: deduplicated(&data),
             block_time: None,
+            caller: None,
         };
         self.stream(name).entry(&raw).unwrap()
     }

@@ -285,6 +285,7 @@ async fn two_workers_without_leases_never_double(backend: Backend) {
             poll_interval: Duration::from_millis(20),
             max_parked: 100,
             until_caught_up: true,
+            scanned_interval: observer::SCANNED_INTERVAL,
             lease: None,
             worker: name.to_owned(),
         };

@@ -23,6 +23,9 @@ async fn older(backend: Backend) -> (TestDatabase, Setup) {
     let down = async || {
         migrate.start_with(&["down", "--yes"]).ended(std::time::Duration::from_mins(1)).await.expect(0);
     };
+    down().await;
+    let newest = "SELECT COUNT(*) FROM transactions";
+    assert_eq!(database.number(newest).await, None, "the newest one is taken back");
     // Of an index.
     down().await;
     for newest in [

@@ -149,6 +149,7 @@ async fn an_idle_market_is_asked_once_a_resource_and_interval() {
         poll_interval: INTERVAL,
         max_parked: 100,
         until_caught_up: false,
+        scanned_interval: observer::SCANNED_INTERVAL,
         worker: "test".to_owned(),
     };
     let cancel = CancellationToken::new();

@@ -298,6 +298,7 @@ async fn an_owner_who_is_told_twice_is_put_in_order_twice(backend: Backend) {
             creation_number: stream,
             data: format!(r#"{{"by":"{by}","from":"0xf","id":"{stream}","price":"1","token":"0x70"}}"#),
             block_time: None,
+            caller: None,
         };
         let events = vec![Executed { meaning: stream_of.entry(&raw), raw }];
         Slice { stream: stream_of, chain_id: None, epoch: None, events }

@@ -183,6 +183,7 @@ async fn work(node: &TestNode, store: Store, until_caught_up: bool) -> Vec<obser
         poll_interval: Duration::from_millis(20),
         max_parked: 100,
         until_caught_up,
+        scanned_interval: observer::SCANNED_INTERVAL,
         lease: None,
         worker: "test".to_owned(),
     };

@@ -1,15 +1,25 @@
 //! Streams found in the ledger's transactions, with the real program: the same events as from their handles, each once, whatever
 //! is killed in between; and module events, which are nowhere else.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use event_worker::chain::Version;
+use event_worker::market::{Market, Markets, Stream};
+use event_worker::observer::{self, Board};
 use event_worker::simulate::{CONTRACT, Config};
+use event_worker::state::Store;
+use event_worker::subject::{self, Located, Nodes, Numbers, ScannedStream, Transactions};
 use support::database::{Backend, TestDatabase};
+use support::front::front;
 use support::node::TestNode;
 use support::process::Setup;
 use support::scanned::{self, FIRST, assert_same, modules, with_market, worker};
+use tokio_util::sync::CancellationToken;
 
 on_every_database!(
     handles_and_transactions_lead_to_the_same_rows,
@@ -18,6 +28,7 @@ on_every_database!(
     handles_that_were_looked_for_wrongly_are_found_once_that_is_corrected,
     module_events_can_begin_later_than_their_market,
     two_markets_in_one_worker_have_orders_of_their_own,
+    a_quiet_stretch_is_not_begun_anew_whatever_is_killed,
 );
 
 async fn handles_and_transactions_lead_to_the_same_rows(backend: Backend) {
@@ -144,4 +155,79 @@ async fn two_markets_in_one_worker_have_orders_of_their_own(backend: Backend) {
     let twice = "SELECT COUNT(*) FROM (SELECT token_id FROM orders WHERE token_id IS NOT NULL GROUP BY token_id HAVING COUNT(DISTINCT market) = 2) AS both_markets";
     assert!(both.number(twice).await > Some(20));
     setup.again().command("verify").to_end().await.expect(0);
+}
+
+/// Nothing is found, and the end is far: what is stored of the stretch is all that there is to go on from.
+async fn a_quiet_stretch_is_not_begun_anew_whatever_is_killed(backend: Backend) {
+    const REACHED: &str = "SELECT MIN(COALESCE(scanned_version, 0)) FROM checkpoints";
+    let database = TestDatabase::create(backend).await;
+    let latency = Duration::from_millis(30);
+    let node = TestNode::start(Config { seed: 67, events: 1_000, latency, ..Config::default() }).await;
+    let (url, asked) = (node.url.clone(), Arc::new(Mutex::new(vec![])));
+    let seen = Arc::clone(&asked);
+    let front = front(move |path| {
+        let start = path.split_once("/transactions?start=").and_then(|(_, rest)| rest.split('&').next());
+        seen.lock().unwrap().extend(start.map(|start| start.parse::<i64>().unwrap()));
+        Some(url.clone())
+    })
+    .await;
+    let mut reached = 6_000_000;
+    for _ in 0..3 {
+        asked.lock().unwrap().clear();
+        let process = tokio::runtime::Runtime::new().unwrap();
+        let worker = process.spawn(scan_for_nothing(database.url.clone(), front.clone()));
+        let mut stored = reached;
+        // With the first page, and then again.
+        for _ in 0..2 {
+            let grown = async {
+                loop {
+                    assert!(!worker.is_finished(), "the worker has ended");
+                    match database.number(REACHED).await {
+                        Some(now) if now > stored => return now,
+                        _ => tokio::time::sleep(Duration::from_millis(20)).await,
+                    }
+                }
+            };
+            stored = tokio::time::timeout(Duration::from_secs(20), grown).await.expect("progress is stored");
+        }
+        process.shutdown_background();
+        let first = asked.lock().unwrap().iter().min().copied().unwrap();
+        // Pages begin at multiples of 100.
+        assert!(first > reached - 100, "it began at {first} instead of {reached}");
+        reached = database.number(REACHED).await.unwrap();
+    }
+    assert!(reached < i64::try_from(node.node.ledger_version()).unwrap(), "the stretch was too short");
+    assert_eq!(database.executed().await, 0);
+}
+
+/// A worker of module events that nobody emits, which stores its progress with every page.
+async fn scan_for_nothing(database: String, node: String) {
+    let text = modules().replace("::fixed_price_market::", "::other_market::");
+    let markets = Arc::new(Markets::new(vec![Market::parse("modules.toml", &text, None).unwrap()]).unwrap());
+    let store = Store::connect(&database.parse().unwrap()).await.unwrap();
+    store.migrate_up().await.unwrap();
+    store.prepare(&markets).await.unwrap();
+    let config = subject::Config { nodes: vec![(node.parse().unwrap(), None)], archive: None };
+    let types: Vec<_> = markets.streams().flat_map(|stream| stream.events.iter().cloned()).collect();
+    let transactions = Arc::new(Transactions::of_nodes(Arc::new(Nodes::new(config).unwrap()), types));
+    let places = store.clone();
+    let subject = move |stream: &Stream| {
+        let (store, observer) = (places.clone(), Arc::clone(&stream.observer));
+        let locate = move || -> Located {
+            let (store, observer) = (store.clone(), Arc::clone(&observer));
+            Box::pin(async move { Ok(store.place(&observer, "nothing", Numbers::Ours).await.unwrap()) })
+        };
+        let first = Version::new(6_000_000).unwrap();
+        ScannedStream::new(Arc::clone(&transactions), Box::new(|_| true), Numbers::Ours, first, Box::new(locate))
+    };
+    let config = observer::Config {
+        poll_interval: Duration::from_millis(20),
+        max_parked: 100,
+        until_caught_up: false,
+        scanned_interval: Duration::ZERO,
+        lease: None,
+        worker: "test".to_owned(),
+    };
+    let board = Arc::new(Board::new(&markets));
+    observer::run(config, store, Arc::clone(&markets), subject, board, CancellationToken::new()).await.unwrap();
 }

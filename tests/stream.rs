@@ -11,7 +11,7 @@ use serde_json::Value;
 use support::database::{Backend, TestDatabase};
 use support::node::TestNode;
 use support::process::Setup;
-use support::scanned::{self, assert_same, assert_same_and_placed, worker};
+use support::scanned::{self, assert_same, assert_same_and_placed, with_market, worker};
 
 on_every_database!(
     all_three_subjects_lead_to_the_same_rows,
@@ -36,6 +36,10 @@ async fn all_three_subjects_lead_to_the_same_rows(backend: Backend) {
     assert_eq!(database.executed().await, 600);
     assert_same_and_placed(&database, &scanned).await;
     assert_same(&database, &by_handles).await;
+    // Only transactions tell who called what.
+    scanned::assert_callers(&database, &node).await;
+    assert_eq!(scanned::callers(&scanned).await, scanned::callers(&database).await);
+    assert_eq!(scanned::callers(&by_handles).await, [""; 0]);
     let reached = database.number("SELECT MIN(scanned_version) FROM checkpoints").await;
     assert_eq!(reached, Some(i64::try_from(node.node.ledger_version()).unwrap()));
     let mut digests = vec![];
@@ -78,6 +82,20 @@ async fn an_observer_moves_between_all_subjects(backend: Backend) {
 
 async fn module_events_are_counted_once_whatever_is_killed(backend: Backend) {
     scanned::module_events_are_counted_once(backend, "stream").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_types_than_a_filter_holds_are_read_all_the_same() {
+    let node =
+        TestNode::start(Config { seed: 82, events: 200, spacing: 20, module_events: true, ..Config::default() }).await;
+    let types: Vec<_> = (0..150).map(|at| format!(r#""::other_market_{}::Event{at}""#, at % 5)).collect();
+    let listed = r#""::fixed_price_market::ListTokenEvent""#;
+    let market = scanned::modules().replace(listed, &format!("[{listed}, {}]", types.join(", ")));
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let setup = with_market(worker(&database, &node, "stream"), &market);
+    let ended = setup.until_caught_up().await.expect(0);
+    assert_eq!(ended.error_log, "", "nothing was wrong");
+    scanned::assert_modules(&database, &node).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

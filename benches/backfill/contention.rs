@@ -99,6 +99,7 @@ fn event(at: u32, step: &str) -> Result<RawEvent> {
         creation_number: 4,
         data,
         block_time: None,
+        caller: None,
     })
 }
 

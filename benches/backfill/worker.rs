@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use event_worker::market::{Market, Markets, Stream};
-use event_worker::observer::{self, Board, Config};
+use event_worker::observer::{self, Board, Config, SCANNED_INTERVAL};
 use event_worker::state::entities::checkpoints;
 use event_worker::state::{DatabaseUrl, Recorder, Store};
 use event_worker::subject::{self, EventHandle, EventHandles, Nodes, Subject};
@@ -38,7 +38,14 @@ pub fn handles(url: &str) -> Result<impl Fn(&Stream) -> EventHandle + use<>> {
 
 /// The default settings, but for the pause between polls.
 pub fn config(poll_interval: Duration, until_caught_up: bool) -> Config {
-    Config { poll_interval, max_parked: 100, until_caught_up, lease: None, worker: "bench".to_owned() }
+    Config {
+        poll_interval,
+        max_parked: 100,
+        until_caught_up,
+        scanned_interval: SCANNED_INTERVAL,
+        lease: None,
+        worker: "bench".to_owned(),
+    }
 }
 
 /// How long `imart` takes from an empty database to its last commit.

@@ -52,6 +52,7 @@ fn is_decoded_or_refused(market: &Market, stream: &Stream, data: &str) {
         creation_number: 0,
         data: data.to_owned(),
         block_time: None,
+        caller: None,
     };
     match stream.entry(&raw) {
         Ok(entry) => {

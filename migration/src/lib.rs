@@ -17,6 +17,7 @@ mod m20261127_000007_scanned;
 mod m20261128_000008_mapping;
 mod m20261128_000009_reordered;
 mod m20261128_000010_parked;
+mod m20261128_000011_transactions;
 
 /// All schema changes, oldest first.
 pub struct Migrator;
@@ -25,7 +26,7 @@ pub struct Migrator;
 pub const MIGRATIONS_TABLE: &str = "event_worker_migrations";
 
 /// The tables that migrations create.
-pub const TABLES: [&str; 14] = [
+pub const TABLES: [&str; 15] = [
     "checkpoints",
     "observer_status",
     "markets",
@@ -40,6 +41,7 @@ pub const TABLES: [&str; 14] = [
     "commits",
     "workers",
     "reordered",
+    "transactions",
 ];
 
 /// The indexes that only readers need, by table and columns. The others find the events of an order or offer, for late ones.
@@ -67,6 +69,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000008_mapping::Migration),
             Box::new(m20261128_000009_reordered::Migration),
             Box::new(m20261128_000010_parked::Migration),
+            Box::new(m20261128_000011_transactions::Migration),
         ]
     }
 

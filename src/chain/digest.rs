@@ -109,6 +109,7 @@ mod tests {
             creation_number: 0,
             data: data.to_owned(),
             block_time: None,
+            caller: None,
         });
         digest.to_string()
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Address, SeqNo, Timestamp, Version};
+use super::{Address, ParseError, SeqNo, Timestamp, Version, canonical_type};
 
 /// A chain's number: mainnet 1, testnet 2, local networks 4.
 pub type ChainId = u8;
@@ -29,4 +29,26 @@ pub struct RawEvent {
     pub data: String,
     /// The block's time, where the source tells.
     pub block_time: Option<Timestamp>,
+    /// Who called what, where the source tells: the same for all events of a transaction.
+    pub caller: Option<Arc<Caller>>,
+}
+
+/// The call that a transaction is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who sent it; of a multisig account the owner who executed it.
+    pub sender: Address,
+    /// `0xa::module::function`, the address in its standard form; a script has none.
+    pub entry_function: Option<Arc<str>>,
+}
+
+impl Caller {
+    /// Reads what a source spells; the error says what is wrong with the sender.
+    pub fn read(sender: &str, entry_function: Option<&str>) -> Result<Arc<Self>, ParseError> {
+        let entry_function = entry_function.filter(|name| !name.is_empty());
+        Ok(Arc::new(Self {
+            sender: sender.parse()?,
+            entry_function: entry_function.map(|name| canonical_type(name).into()),
+        }))
+    }
 }

@@ -13,7 +13,7 @@ pub mod token;
 pub use address::{Address, canonical_type};
 pub use amount::Amount;
 pub use digest::{Digest, canonical_data};
-pub use event::{ChainId, LOCAL_CHAIN, RawEvent};
+pub use event::{Caller, ChainId, LOCAL_CHAIN, RawEvent};
 pub use order::EventOrder;
 pub use position::{SeqNo, Version};
 pub use source::{Handle, Source};

@@ -42,6 +42,7 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
         poll_interval: Duration::from_secs(1),
         max_parked: args.parking.max_parked()?,
         until_caught_up: true,
+        scanned_interval: observer::SCANNED_INTERVAL,
         lease: None,
         worker: format!("rebuild {}", worker_name()),
     };

@@ -69,6 +69,7 @@ pub fn prepare(args: &Args, url: DatabaseUrl) -> Result<Prepared, Failure> {
         poll_interval: args.worker.poll_interval()?,
         max_parked: args.worker.max_parked()?,
         until_caught_up: args.until_caught_up,
+        scanned_interval: observer::SCANNED_INTERVAL,
         lease: Some(args.worker.lease()?),
         worker: worker_name(),
     };

@@ -288,6 +288,7 @@ streams = [{ name = "accept", kind = "fill_token_offer", handle = "::m::S", fiel
             creation_number: 0,
             data: data.to_owned(),
             block_time: None,
+            caller: None,
         };
         Market::parse("toy.toml", MARKET, None).unwrap().streams[0].decode(&raw).map_err(|why| why.to_string())
     }

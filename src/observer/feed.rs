@@ -76,7 +76,7 @@ impl<S: Subject> Feed<S> {
             subject: Arc::clone(&duty.subject),
             store: duty.store.clone(),
             lane: duty.lane.clone(),
-            scanned: Scanned::new(&duty.store, &duty.stream, epoch),
+            scanned: Scanned::new(&duty.store, &duty.stream, epoch, duty.config.scanned_interval),
             board: Arc::clone(&duty.board),
             config: duty.config.clone(),
             chain_id: checkpoint.chain_id.or(duty.chain_id),

@@ -231,6 +231,7 @@ mod tests {
                 creation_number: 1,
                 data: "x".repeat(10_000),
                 block_time: None,
+                caller: None,
             };
             Executed { meaning: stream.entry(&raw), raw }
         };

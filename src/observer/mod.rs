@@ -44,6 +44,9 @@ use room::Room;
 use watch::Watched;
 use writer::Writer;
 
+/// So much of a quiet stretch, at most, is looked through again after a kill.
+pub const SCANNED_INTERVAL: Duration = Duration::from_secs(30);
+
 /// How observers go about their work.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -53,6 +56,8 @@ pub struct Config {
     pub max_parked: u64,
     /// Whether to end once all observers are caught up.
     pub until_caught_up: bool,
+    /// How often it is stored how far a stream was looked for where nothing of it is found: [`SCANNED_INTERVAL`].
+    pub scanned_interval: Duration,
     /// How long an observer stays with a worker that no longer says that it lives. `None`: no leases, compare-and-set alone.
     pub lease: Option<Duration>,
     /// This worker's name, which no other has.

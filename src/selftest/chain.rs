@@ -226,6 +226,7 @@ pub fn raw(stream: &Stream, event: &Emitted) -> RawEvent {
         creation_number: creation_number(stream),
         data: event.data.clone(),
         block_time: None,
+        caller: None,
     }
 }
 

@@ -16,6 +16,9 @@ use super::{CONTRACT, dice, state};
 
 const TRANSACTION_HASH: u64 = 0x7A;
 const STATE_HASH: u64 = 0x57A7E;
+const MULTISIG: u64 = 0x3516;
+/// So many of the market's transactions are those of accounts with several owners.
+const MULTISIGS: f64 = 0.1;
 
 /// A transaction that an account signed.
 pub struct Sent {
@@ -27,6 +30,8 @@ pub struct Sent {
     pub sequence_number: u64,
     /// The function that it called.
     pub function: String,
+    /// The account that called it, if that is one of several owners.
+    pub multisig: Option<Address>,
     /// How it ended.
     pub verdict: Verdict,
     /// What it told; the framework adds one event.
@@ -107,11 +112,11 @@ impl View<'_> {
         transaction
     }
 
-    /// The events of the transaction of a version, if somebody signed it.
-    pub fn events(&self, version: u64) -> Option<Vec<Value>> {
-        let sent = self.sent(version)?;
-        let gas = sent.gas();
-        Some([sent.events, vec![fee(gas)]].concat())
+    /// The transaction of a version, if somebody signed it, with the framework's own event.
+    pub fn signed(&self, version: u64) -> Option<Sent> {
+        let mut sent = self.sent(version)?;
+        sent.events.push(fee(sent.gas()));
+        Some(sent)
     }
 
     fn sent(&self, version: u64) -> Option<Sent> {
@@ -122,7 +127,7 @@ impl View<'_> {
     /// Makes a transaction that of somebody.
     fn describe(&self, sent: Sent, transaction: &mut Value) {
         let gas = sent.gas();
-        let Sent { version, sender, sequence_number, function, verdict, mut events, changes } = sent;
+        let Sent { version, sender, sequence_number, function, multisig, verdict, mut events, changes } = sent;
         let signature = dice::hash(self.seed, TRANSACTION_HASH, version + 1);
         transaction["type"] = "user_transaction".into();
         transaction["gas_used"] = gas.to_string().into();
@@ -132,12 +137,20 @@ impl View<'_> {
         transaction["max_gas_amount"] = (gas * 2).to_string().into();
         transaction["gas_unit_price"] = "100".into();
         transaction["expiration_timestamp_secs"] = (self.ledger.timestamp(version) / 1_000_000 + 60).to_string().into();
-        transaction["payload"] = json!({
+        let call = json!({
             "function": function,
             "type_arguments": [],
             "arguments": [],
             "type": "entry_function_payload",
         });
+        transaction["payload"] = match multisig {
+            Some(account) => json!({
+                "multisig_address": address::trimmed(&account),
+                "transaction_payload": call,
+                "type": "multisig_payload",
+            }),
+            None => call,
+        };
         transaction["signature"] = json!({
             "public_key": dice::hash(self.seed, TRANSACTION_HASH, version + 2),
             "signature": format!("{signature}{}", &signature[2..]),
@@ -161,6 +174,8 @@ impl View<'_> {
         let sender = address::bytes(&executed.sender);
         let mut events: Vec<Value> = told.iter().map(|(stream, seq_no)| self.event(*stream, *seq_no)).collect();
         let mut changes = vec![state::account(&sender, executed.sequence_number + 1, v1::NUMBERS).written(&sender)];
+        let multisig = dice::is_among(MULTISIGS, self.seed, MULTISIG, version);
+        let multisig = multisig.then(|| address::bytes(&dice::hash(self.seed, MULTISIG, version)));
         let function = told.first().map_or("fixed_price_market::noop", |(stream, _)| stream.entry_function());
         let creations =
             told.iter().filter(|(stream, _)| matches!(stream, Stream::CreateCollection | Stream::CreateToken));
@@ -177,6 +192,7 @@ impl View<'_> {
             sender,
             sequence_number: executed.sequence_number,
             function: format!("{CONTRACT}::{function}"),
+            multisig,
             verdict: Verdict::Executed,
             events,
             changes,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::entities::{activities, collections, dead_letters, events, offers, orders, tokens};
+use super::entities::{activities, collections, dead_letters, events, offers, orders, tokens, transactions};
 use super::{LetterState, StoreError};
 use crate::chain::{Address, RawEvent, SeqNo, Timestamp, Version};
 use crate::market::fold::token::{ImportedColumns, Owner};
@@ -27,6 +27,16 @@ pub fn event(observer: &str, raw: &RawEvent, occurred_at: Option<Timestamp>, now
     }
 }
 
+/// Who called what, of an event whose source has told.
+pub(super) fn transaction(raw: &RawEvent) -> Option<transactions::Model> {
+    let caller = raw.caller.as_ref()?;
+    Some(transactions::Model {
+        version: raw.version.column(),
+        sender: caller.sender.to_string(),
+        entry_function: text(caller.entry_function.as_ref()),
+    })
+}
+
 pub(super) fn raw_event(row: events::Model) -> Result<(String, RawEvent)> {
     let raw = RawEvent {
         version: Version::from_column(row.version),
@@ -37,6 +47,7 @@ pub(super) fn raw_event(row: events::Model) -> Result<(String, RawEvent)> {
         creation_number: row.creation_number.cast_unsigned(),
         data: row.data,
         block_time: row.occurred_at,
+        caller: None,
     };
     Ok((row.observer, raw))
 }

@@ -11,7 +11,9 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, IdenStatic, Iterable, QueryFilter, Statement};
 
 use super::commit::{Executed, Slice, THE_ROW};
-use super::entities::{activities, collections, commits, dead_letters, events, markets, offers, orders, tokens};
+use super::entities::{
+    activities, collections, commits, dead_letters, events, markets, offers, orders, tokens, transactions,
+};
 use super::error::answered;
 use super::order::{Read, Way};
 use super::tables::Tables;
@@ -161,6 +163,11 @@ impl Store {
                 convert::event(&stream.observer, &event.raw, time, now)
             });
             writes.insert::<events::Entity>(stored)?;
+            // Another observer may have had an event of the same transaction before.
+            let called = self.executed(slices).filter_map(|(_, event)| convert::transaction(&event.raw));
+            let called: BTreeMap<_, _> = called.map(|row| (row.version, row)).collect();
+            let update = [transactions::Column::Sender, transactions::Column::EntryFunction];
+            writes.replace::<transactions::Entity>(called.into_values(), &update)?;
         }
         writes.insert::<activities::Entity>(self.told(slices).into_iter().map(convert::activity))?;
         let parked = self.executed(slices).filter_map(|(stream, event)| {

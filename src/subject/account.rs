@@ -185,6 +185,7 @@ impl SentTransactions {
             creation_number: 0,
             data: transaction.get().to_owned(),
             block_time: None,
+            caller: None,
         })
     }
 }

@@ -243,6 +243,7 @@ impl EventJson<'_> {
             creation_number: number("creation_number", &self.guid.creation_number)?,
             data: self.data.get().to_owned(),
             block_time: None,
+            caller: None,
         })
     }
 }
@@ -269,6 +270,7 @@ pub fn event_of_line(line: &str) -> Result<RawEvent, String> {
         creation_number: or_zero("creation_number", event.guid.as_ref().map(|guid| guid.creation_number))?,
         data: event.data.get().to_owned(),
         block_time: time.and_then(|time| Timestamp::from_micros(time.into())),
+        caller: None,
     })
 }
 

@@ -98,6 +98,7 @@ mod tests {
             creation_number,
             data: String::new(),
             block_time: None,
+            caller: None,
         };
         assert_eq!(order.index_of(&event("0xa", 15, 3)), Some(1));
         assert_eq!(order.index_of(&event("0xa", 15, 4)), None);

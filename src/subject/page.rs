@@ -96,6 +96,7 @@ mod tests {
             creation_number: 0,
             data: "{}".to_owned(),
             block_time: None,
+            caller: None,
         }
     }
 

@@ -71,6 +71,7 @@ mod tests {
                 creation_number: 0,
                 data: r#"{"creator": "0x1", "name": "a"}"#.to_owned(),
                 block_time: None,
+                caller: None,
             };
             stream.entry(&raw).unwrap()
         };

@@ -186,6 +186,7 @@ impl Reading {
             data: row.data,
             // What an event without a time of its own is stored with.
             block_time: row.occurred_at,
+            caller: None,
         }
     }
 

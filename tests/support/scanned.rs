@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use event_worker::simulate::{CONTRACT, Config};
+use serde_json::Value;
 
 use super::database::{Backend, TestDatabase};
 use super::node::TestNode;
@@ -50,6 +51,31 @@ pub async fn assert_same_and_placed(found: &TestDatabase, expected: &TestDatabas
     assert_eq!(found.texts(PLACES).await, expected.texts(PLACES).await);
 }
 
+/// Of each transaction of an event it is told who called what, as the node says.
+pub async fn assert_callers(database: &TestDatabase, node: &TestNode) {
+    // As the program does: the crate has no provider of its own.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut expected = vec![];
+    let versions = "SELECT CONCAT_WS('', version) FROM events GROUP BY version ORDER BY version";
+    for version in database.texts(versions).await {
+        let asked = client.get(format!("{}/transactions/by_version/{version}", node.url)).send();
+        let answer = asked.await.unwrap();
+        let told: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        let (sender, payload) = (told["sender"].as_str().unwrap(), &told["payload"]);
+        let call = if payload["type"] == "multisig_payload" { &payload["transaction_payload"] } else { payload };
+        let (contract, function) = call["function"].as_str().unwrap().split_once("::").unwrap();
+        let padded = |address: &str| format!("0x{:0>64}", address.trim_start_matches("0x"));
+        expected.push(format!("{version}|{}|{}::{function}", padded(sender), padded(contract)));
+    }
+    assert_eq!(callers(database).await, expected);
+}
+
+/// What is told of that.
+pub async fn callers(database: &TestDatabase) -> Vec<String> {
+    database.texts("SELECT CONCAT_WS('|', version, sender, entry_function) FROM transactions ORDER BY version").await
+}
+
 /// A worker of [`imart`].
 pub fn worker(database: &TestDatabase, node: &TestNode, subject: &str) -> Setup {
     let setup = Setup::of(&database.url, &node.url).set("STREAM_URL", &node.stream());
@@ -87,6 +113,7 @@ pub async fn module_events_are_counted_once(backend: Backend, subject: &str) {
     node.node.emit(100);
     setup.until_caught_up().await.expect(0);
     assert_modules(&database, &node).await;
+    assert_callers(&database, &node).await;
     let verified = setup.again().command("verify").to_end().await.expect(0);
     assert!(verified.stdout.contains("without a hole"), "{}", verified.stdout);
     let parked = "SELECT CONCAT_WS(' ', observer, seq_no, error) FROM dead_letters LIMIT 3";
@@ -94,7 +121,7 @@ pub async fn module_events_are_counted_once(backend: Backend, subject: &str) {
 }
 
 /// Each of its events is there, once.
-async fn assert_modules(database: &TestDatabase, node: &TestNode) {
+pub async fn assert_modules(database: &TestDatabase, node: &TestNode) {
     for (observer, field) in
         [("list", "list_token_events"), ("delist", "delist_token_events"), ("buy", "buy_token_events")]
     {

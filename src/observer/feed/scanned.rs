@@ -10,19 +10,17 @@ use crate::chain::{ChainId, SeqNo, Version};
 use crate::market::Stream;
 use crate::state::Store;
 
-/// How often progress is stored.
-const INTERVAL: Duration = Duration::from_secs(30);
-
 pub(super) struct Scanned {
     store: Store,
     stream: Arc<Stream>,
     epoch: Option<i64>,
+    interval: Duration,
     told: Option<Instant>,
 }
 
 impl Scanned {
-    pub fn new(store: &Store, stream: &Arc<Stream>, epoch: Option<i64>) -> Self {
-        Self { store: store.clone(), stream: Arc::clone(stream), epoch, told: None }
+    pub fn new(store: &Store, stream: &Arc<Stream>, epoch: Option<i64>, interval: Duration) -> Self {
+        Self { store: store.clone(), stream: Arc::clone(stream), epoch, interval, told: None }
     }
 
     /// Stores, now and then, that nothing of the stream is missing up to `version` but what comes from `next` on. Only of
@@ -36,7 +34,7 @@ impl Scanned {
         at_once: bool,
     ) {
         let Some(version) = version else { return };
-        let is_due = at_once || self.told.is_none_or(|told| told.elapsed() >= INTERVAL);
+        let is_due = at_once || self.told.is_none_or(|told| told.elapsed() >= self.interval);
         if !is_due || lane.position.borrow().next != next {
             return;
         }

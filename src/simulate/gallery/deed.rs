@@ -39,7 +39,16 @@ impl Gallery {
         }
         effects.changes.push(state::coins(&self.creator, number + 1).written(&self.creator));
         let Effects { events, changes } = effects;
-        Some(Sent { version, sender: self.creator, sequence_number: number, function, verdict, events, changes })
+        Some(Sent {
+            version,
+            sender: self.creator,
+            sequence_number: number,
+            function,
+            multisig: None,
+            verdict,
+            events,
+            changes,
+        })
     }
 
     fn create(&self, number: u64, effects: &mut Effects) {

@@ -106,8 +106,61 @@ pub struct Timestamp {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct UserTransaction {
+    #[prost(message, optional, tag = "1")]
+    pub request: Option<UserTransactionRequest>,
     #[prost(message, repeated, tag = "2")]
     pub events: Vec<Event>,
+}
+
+/// Its numbers, and those of what it holds, are those of aptos-core's `transaction.proto`.
+#[derive(Clone, PartialEq, Message)]
+pub struct UserTransactionRequest {
+    #[prost(string, tag = "1")]
+    pub sender: String,
+    #[prost(uint64, tag = "2")]
+    pub sequence_number: u64,
+    #[prost(message, optional, tag = "6")]
+    pub payload: Option<TransactionPayload>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct TransactionPayload {
+    /// 1: an entry function, 6: a multisig account's.
+    #[prost(int32, tag = "1")]
+    pub kind: i32,
+    #[prost(oneof = "Payload", tags = "2, 6")]
+    pub payload: Option<Payload>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+pub enum Payload {
+    #[prost(message, tag = "2")]
+    EntryFunction(EntryFunctionPayload),
+    #[prost(message, tag = "6")]
+    Multisig(MultisigPayload),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct EntryFunctionPayload {
+    #[prost(string, tag = "4")]
+    pub entry_function_id_str: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct MultisigPayload {
+    #[prost(string, tag = "1")]
+    pub multisig_address: String,
+    #[prost(message, optional, tag = "2")]
+    pub transaction_payload: Option<MultisigTransactionPayload>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct MultisigTransactionPayload {
+    /// 1: an entry function.
+    #[prost(int32, tag = "1")]
+    pub kind: i32,
+    #[prost(message, optional, tag = "2")]
+    pub entry_function: Option<EntryFunctionPayload>,
 }
 
 #[derive(Clone, PartialEq, Message)]

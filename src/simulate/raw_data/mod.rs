@@ -18,19 +18,23 @@ use tokio_util::sync::CancellationToken;
 
 use self::filter::padded;
 use self::messages::{
-    BooleanTransactionFilter, Event, EventKey, GetTransactionsRequest, ProcessedRange, Timestamp, Transaction,
-    TransactionsResponse, UserTransaction,
+    BooleanTransactionFilter, EntryFunctionPayload, Event, EventKey, GetTransactionsRequest, MultisigPayload,
+    MultisigTransactionPayload, Payload, ProcessedRange, Timestamp, Transaction, TransactionPayload,
+    TransactionsResponse, UserTransaction, UserTransactionRequest,
 };
 use super::fault::StreamMishap;
 use super::http::{HANG, View};
+use super::transaction::Sent;
 use super::wire::Scissors;
-use super::{Arc, Node, lock, read};
+use super::{Arc, Node, address, lock, read};
 
 /// Where it is.
 pub const PATH: &str = "/aptos.indexer.v1.RawData/GetTransactions";
 
 /// Versions that one response is about, at most.
 const BATCH: u64 = 1_000;
+/// Longer filters are refused, as by aptos-core's default.
+const LONGEST_FILTER: usize = 10_000;
 /// How often it is looked whether there is more.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -38,6 +42,10 @@ const INVALID_ARGUMENT: u8 = 3;
 const NOT_FOUND: u8 = 5;
 const RESOURCE_EXHAUSTED: u8 = 8;
 const UNAUTHENTICATED: u8 = 16;
+
+/// Kinds of payloads.
+const ENTRY_FUNCTION: i32 = 1;
+const MULTISIG: i32 = 6;
 
 /// One call.
 struct Call {
@@ -81,6 +89,9 @@ pub fn handle(
     let batch = batch_size.unwrap_or(BATCH);
     if batch == 0 || batch > BATCH {
         return refused(INVALID_ARGUMENT, "The batch size must be from 1 to 1000");
+    }
+    if filter.as_ref().is_some_and(|filter| filter.encoded_len() > LONGEST_FILTER) {
+        return refused(INVALID_ARGUMENT, "Invalid transaction_filter: Filter is too complicated.");
     }
     if filter.as_ref().is_some_and(|filter| !filter.is_known()) {
         return refused(INVALID_ARGUMENT, "No such filter");
@@ -207,13 +218,35 @@ fn framed(message: &TransactionsResponse) -> Bytes {
 fn transaction(view: &View<'_>, version: u64) -> Transaction {
     let micros = view.ledger.timestamp(version);
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
-    let user = view.events(version).map(|events| UserTransaction { events: events.iter().map(event).collect() });
+    let user = view.signed(version).map(|sent| {
+        let events = sent.events.iter().map(event).collect();
+        UserTransaction { request: Some(request(sent)), events }
+    });
     Transaction {
         timestamp: Some(Timestamp { seconds: micros.div_euclid(1_000_000), nanos }),
         version,
         block_height: version / super::answer::Head::BLOCK,
         kind: if user.is_some() { 4 } else { 3 },
         user,
+    }
+}
+
+/// What was asked for, in the words of the stream.
+fn request(sent: Sent) -> UserTransactionRequest {
+    let called = EntryFunctionPayload { entry_function_id_str: sent.function };
+    let (kind, payload) = match sent.multisig {
+        None => (ENTRY_FUNCTION, Payload::EntryFunction(called)),
+        Some(account) => {
+            let transaction_payload = MultisigTransactionPayload { kind: ENTRY_FUNCTION, entry_function: Some(called) };
+            let multisig_address = address::padded(&account);
+            let transaction_payload = Some(transaction_payload);
+            (MULTISIG, Payload::Multisig(MultisigPayload { multisig_address, transaction_payload }))
+        }
+    };
+    UserTransactionRequest {
+        sender: address::padded(&sent.sender),
+        sequence_number: sent.sequence_number,
+        payload: Some(TransactionPayload { kind, payload: Some(payload) }),
     }
 }
 

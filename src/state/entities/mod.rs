@@ -13,4 +13,5 @@ pub mod offers;
 pub mod orders;
 pub mod reordered;
 pub mod tokens;
+pub mod transactions;
 pub mod workers;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::chain::{RawEvent, SeqNo, Timestamp, Version, canonical_type};
+use crate::chain::{Caller, RawEvent, SeqNo, Timestamp, Version, canonical_type};
 
 /// The transactions from `first` up to, not including, `end`, as far as they are of interest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,9 +60,29 @@ struct TransactionJson<'a> {
     version: Cow<'a, str>,
     #[serde(borrow, default)]
     timestamp: Option<Cow<'a, str>>,
+    /// Blocks and others have none.
+    #[serde(borrow, default)]
+    sender: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    payload: Option<PayloadJson<'a>>,
     /// Genesis and others have none.
     #[serde(borrow, default)]
     events: Vec<EventJson<'a>>,
+}
+
+/// A script has no function; a multisig's is one level down, unless the account itself holds it.
+#[derive(Deserialize)]
+struct PayloadJson<'a> {
+    #[serde(borrow, default)]
+    function: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    transaction_payload: Option<MultisigJson<'a>>,
+}
+
+#[derive(Deserialize)]
+struct MultisigJson<'a> {
+    #[serde(borrow, default)]
+    function: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -100,9 +120,13 @@ impl Piece {
                 Some(time) => Timestamp::from_micros(number("timestamp", time)?.into()),
                 None => None,
             };
+            let mut caller = None;
             for (index, event) in transaction.events.iter().enumerate() {
                 let Some(event_type) = types.of(&event.event_type) else { continue };
-                piece.events.push(event.raw(event_type, piece.end, index, time)?);
+                if caller.is_none() {
+                    caller = transaction.caller()?;
+                }
+                piece.events.push(event.raw(event_type, piece.end, index, time, caller.clone())?);
             }
             piece.end = piece.end.next();
         }
@@ -111,14 +135,29 @@ impl Piece {
 
     /// About as many as it takes in memory.
     pub fn bytes(&self) -> usize {
-        let events = self.events.iter().map(|event| size_of::<RawEvent>() + event.data.len());
-        size_of::<Self>() + events.sum::<usize>()
+        // As if each were of a transaction of its own.
+        let caller =
+            |caller: &Arc<Caller>| size_of::<Caller>() + caller.entry_function.as_ref().map_or(0, |name| name.len());
+        let bytes =
+            |event: &RawEvent| size_of::<RawEvent>() + event.data.len() + event.caller.as_ref().map_or(0, caller);
+        size_of::<Self>() + self.events.iter().map(bytes).sum::<usize>()
     }
 
     /// Adds what comes behind.
     pub fn append(&mut self, more: Self) {
         self.end = more.end;
         self.events.extend(more.events);
+    }
+}
+
+impl TransactionJson<'_> {
+    fn caller(&self) -> Result<Option<Arc<Caller>>, String> {
+        let Some(sender) = &self.sender else { return Ok(None) };
+        let payload = self.payload.as_ref();
+        let inner = payload.and_then(|payload| payload.transaction_payload.as_ref()?.function.as_deref());
+        let function = payload.and_then(|payload| payload.function.as_deref()).or(inner);
+        let wrong = |error| format!("answered transaction {} whose sender is wrong: {error}", self.version);
+        Caller::read(sender, function).map(Some).map_err(wrong)
     }
 }
 
@@ -129,6 +168,7 @@ impl EventJson<'_> {
         version: Version,
         index: usize,
         block_time: Option<Timestamp>,
+        caller: Option<Arc<Caller>>,
     ) -> Result<RawEvent, String> {
         let account = self.guid.account_address.parse();
         Ok(RawEvent {
@@ -140,6 +180,7 @@ impl EventJson<'_> {
             creation_number: number("creation_number", &self.guid.creation_number)?,
             data: self.data.get().to_owned(),
             block_time,
+            caller,
         })
     }
 }
@@ -177,6 +218,39 @@ mod tests {
         assert_eq!((module.version, module.event_index, &*module.data), (at(8), Some(1), r#"{"n":"1"}"#));
         assert_eq!(module.block_time, Timestamp::from_micros(1_700_000_000_000_001));
         assert_eq!((handle.event_index, handle.seq_no.get(), handle.creation_number), (Some(2), 3, 15));
+    }
+
+    #[test]
+    fn who_called_what_is_told_by_transactions_that_somebody_sent() {
+        let caller = |said: &str| {
+            let page = PAGE.replace(r#""version":"8","#, &format!(r#""version":"8",{said}"#));
+            let piece = Piece::read(page.as_bytes(), at(7), &types())?;
+            let [module, handle] = &piece.events[..] else { panic!("{piece:?}") };
+            assert_eq!(module.caller, handle.caller);
+            Ok::<_, String>(
+                module.caller.as_ref().map(|caller| (caller.sender.to_string(), caller.entry_function.clone())),
+            )
+        };
+        let (sender, function) = (format!("0x{:0>64}", "b"), format!("0x{:0>64}::m::f", "ab"));
+        for (payload, expected) in [
+            (
+                r#""type":"entry_function_payload","function":"0xab::m::f","arguments":[{"function":7}]"#,
+                Some(&*function),
+            ),
+            (
+                r#""type":"multisig_payload","transaction_payload":{"function":"0xab::m::f","arguments":[]}"#,
+                Some(&*function),
+            ),
+            (r#""type":"multisig_payload","multisig_address":"0xa","transaction_payload":null"#, None),
+            (r#""type":"multisig_payload","multisig_address":"0xa""#, None),
+            (r#""type":"script_payload","code":{"bytecode":"0xa1"}"#, None),
+        ] {
+            let told = caller(&format!(r#""sender":"0xb","payload":{{{payload}}},"#));
+            assert_eq!(told, Ok(Some((sender.clone(), expected.map(Arc::from)))), "{payload}");
+        }
+        assert_eq!(caller(r#""sender":"0xb","#), Ok(Some((sender, None))));
+        assert_eq!(caller(""), Ok(None), "nobody sends blocks");
+        assert!(caller(r#""sender":"b","#).unwrap_err().contains("transaction 8 whose sender is wrong"));
     }
 
     #[test]

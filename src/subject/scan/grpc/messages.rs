@@ -1,8 +1,13 @@
 //! The messages of `aptos.indexer.v1.RawData/GetTransactions`, as far as events need them. What else is sent is skipped.
 
+use std::collections::BTreeSet;
+
 use prost::Message;
 
 use crate::chain::Address;
+
+/// Services refuse longer filters: aptos-core's default is 10,000 bytes.
+const LONGEST_FILTER: usize = 9_000;
 
 /// Where the stream begins, and what is wanted of it. Without a number of transactions it never ends.
 #[derive(Clone, PartialEq, Message)]
@@ -42,8 +47,8 @@ pub struct EventFilter {
     pub struct_type: Option<StructTag>,
 }
 
-/// A type without its arguments; the address in its long form.
-#[derive(Clone, PartialEq, Message)]
+/// A type without its arguments, or all of a module or of an address, which is in its long form.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Message)]
 pub struct StructTag {
     #[prost(string, optional, tag = "1")]
     pub address: Option<String>,
@@ -93,9 +98,48 @@ pub struct Time {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct UserTransaction {
+    #[prost(message, optional, tag = "1")]
+    pub request: Option<UserTransactionRequest>,
     /// All of them, whatever the filter: an event's place is its place in the transaction.
     #[prost(message, repeated, tag = "2")]
     pub events: Vec<Event>,
+}
+
+/// What was asked for; the numbers of it and what it holds are those of aptos-core's `transaction.proto`.
+#[derive(Clone, PartialEq, Message)]
+pub struct UserTransactionRequest {
+    #[prost(string, tag = "1")]
+    pub sender: String,
+    #[prost(message, optional, tag = "6")]
+    pub payload: Option<TransactionPayload>,
+}
+
+/// One of these, or another kind that calls no entry function.
+#[derive(Clone, PartialEq, Message)]
+pub struct TransactionPayload {
+    #[prost(message, optional, tag = "2")]
+    pub entry_function_payload: Option<EntryFunctionPayload>,
+    #[prost(message, optional, tag = "6")]
+    pub multisig_payload: Option<MultisigPayload>,
+}
+
+/// Without a payload where the account itself holds it.
+#[derive(Clone, PartialEq, Message)]
+pub struct MultisigPayload {
+    #[prost(message, optional, tag = "2")]
+    pub transaction_payload: Option<MultisigTransactionPayload>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct MultisigTransactionPayload {
+    #[prost(message, optional, tag = "2")]
+    pub entry_function_payload: Option<EntryFunctionPayload>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct EntryFunctionPayload {
+    #[prost(string, tag = "4")]
+    pub entry_function_id_str: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -119,6 +163,16 @@ pub struct EventKey {
     pub account_address: String,
 }
 
+impl TransactionPayload {
+    /// The entry function that is called, also by a multisig account.
+    pub fn entry_function(&self) -> Option<&str> {
+        let of_multisig =
+            || self.multisig_payload.as_ref()?.transaction_payload.as_ref()?.entry_function_payload.as_ref();
+        let called = self.entry_function_payload.as_ref().or_else(of_multisig)?;
+        Some(&called.entry_function_id_str)
+    }
+}
+
 impl StructTag {
     /// `0xa::module::Name`, which has no arguments.
     pub fn of(kind: &str) -> Option<Self> {
@@ -130,17 +184,50 @@ impl StructTag {
 }
 
 impl Request {
-    /// From `version` on, whatever has an event of one of these types.
+    /// From `version` on, whatever has an event of one of these types; and more, where these are too many for a filter.
     pub fn of(version: u64, types: impl IntoIterator<Item = StructTag>) -> Self {
-        let filter = |kind| {
-            let event_filter = Some(EventFilter { struct_type: Some(kind) });
-            Filter { api_filter: Some(ApiFilter { event_filter }), logical_or: None }
+        let transaction_filter = Filter::of(&types.into_iter().collect());
+        Self { starting_version: Some(version), batch_size: Some(1_000), transaction_filter }
+    }
+}
+
+impl Filter {
+    /// As narrow as a service takes it; `None` where none is short enough.
+    fn of(types: &BTreeSet<StructTag>) -> Option<Self> {
+        let widths: [fn(StructTag) -> StructTag; 3] =
+            [|tag| tag, |tag| StructTag { name: None, ..tag }, |tag| StructTag { name: None, module: None, ..tag }];
+        let mut filters = widths.into_iter().map(|width| Self::any_of(types.iter().cloned().map(width).collect()));
+        filters.find(|filter| filter.encoded_len() <= LONGEST_FILTER)
+    }
+
+    fn any_of(tags: BTreeSet<StructTag>) -> Self {
+        let filter = |tag| {
+            let event_filter = Some(EventFilter { struct_type: Some(tag) });
+            Self { api_filter: Some(ApiFilter { event_filter }), logical_or: None }
         };
-        let filters = types.into_iter().map(filter).collect();
-        Self {
-            starting_version: Some(version),
-            batch_size: Some(1_000),
-            transaction_filter: Some(Filter { api_filter: None, logical_or: Some(AnyOf { filters }) }),
-        }
+        let filters = tags.into_iter().map(filter).collect();
+        Self { api_filter: None, logical_or: Some(AnyOf { filters }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many filters come of so many types, and how much of a type the first one names.
+    fn asked(types: impl Iterator<Item = String>) -> Option<(usize, usize)> {
+        let filter = Request::of(7, types.map(|kind| StructTag::of(&kind).unwrap())).transaction_filter?;
+        assert!(filter.encoded_len() <= LONGEST_FILTER, "{}", filter.encoded_len());
+        let filters = filter.logical_or.unwrap().filters;
+        let first = filters[0].api_filter.clone().unwrap().event_filter.unwrap().struct_type.unwrap();
+        Some((filters.len(), [first.address, first.module, first.name].iter().flatten().count()))
+    }
+
+    #[test]
+    fn a_filter_is_as_narrow_as_a_service_takes_it() {
+        assert_eq!(asked((0..50).map(|at| format!("0xa::market::Event{at}"))), Some((50, 3)));
+        assert_eq!(asked((0..150).map(|at| format!("0xa::market{}::Event{at}", at % 5))), Some((5, 2)));
+        assert_eq!(asked((0..150).map(|at| format!("0x{:x}::market{at}::Event", at % 3 + 10))), Some((3, 1)));
+        assert_eq!(asked((0..150).map(|at| format!("0x{at:x}::market::Event"))), None);
     }
 }

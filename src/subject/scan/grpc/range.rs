@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::super::piece::{Piece, Types};
-use super::messages::{Event, EventKey, Response, Time, Transaction};
-use crate::chain::{Address, RawEvent, SeqNo, Timestamp, Version};
+use super::messages::{Event, EventKey, Response, Time, Transaction, TransactionPayload, UserTransaction};
+use crate::chain::{Address, Caller, RawEvent, SeqNo, Timestamp, Version};
 
 /// What is new in a response where `expected` comes next; `None` for what has all been told before. Never beyond a hole.
 pub(super) fn read(response: &Response, expected: Version, types: &Types) -> Result<Option<Piece>, String> {
@@ -49,11 +49,22 @@ fn read_events(
 ) -> Result<(), String> {
     let Some(user) = &transaction.user else { return Ok(()) };
     let block_time = transaction.timestamp.as_ref().and_then(time);
+    let mut called = None;
     for (index, event) in (0..).zip(&user.events) {
         let Some(event_type) = types.of(&event.type_str) else { continue };
-        found.push(raw(event, event_type, version, index, block_time)?);
+        if called.is_none() {
+            called = caller(user, version)?;
+        }
+        found.push(raw(event, event_type, version, index, block_time, called.clone())?);
     }
     Ok(())
+}
+
+fn caller(user: &UserTransaction, version: Version) -> Result<Option<Arc<Caller>>, String> {
+    let Some(request) = &user.request else { return Ok(None) };
+    let function = request.payload.as_ref().and_then(TransactionPayload::entry_function);
+    let wrong = |error| format!("sent transaction {version} whose sender is wrong: {error}");
+    Caller::read(&request.sender, function).map(Some).map_err(wrong)
 }
 
 fn raw(
@@ -62,6 +73,7 @@ fn raw(
     version: Version,
     index: u32,
     block_time: Option<Timestamp>,
+    caller: Option<Arc<Caller>>,
 ) -> Result<RawEvent, String> {
     let wrong = |what: &str| format!("sent an event in transaction {version} whose {what}");
     let EventKey { creation_number, account_address } = event.key.as_ref().ok_or_else(|| wrong("key is missing"))?;
@@ -81,6 +93,7 @@ fn raw(
         creation_number: *creation_number,
         data: data.get().to_owned(),
         block_time,
+        caller,
     })
 }
 
@@ -95,7 +108,9 @@ fn version(number: u64) -> Result<Version, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::messages::{ProcessedRange, UserTransaction};
+    use super::super::messages::{
+        EntryFunctionPayload, MultisigPayload, MultisigTransactionPayload, ProcessedRange, UserTransactionRequest,
+    };
     use super::*;
 
     fn transaction(version: u64) -> Transaction {
@@ -108,8 +123,19 @@ mod tests {
         Transaction {
             timestamp: Some(Time { seconds: 1_700_000_000, nanos: 1_999 }),
             version,
-            user: Some(UserTransaction { events: vec![event("0x1::fee::Fee"), event("0xa::m::E<0x1::c::C>")] }),
+            user: Some(UserTransaction {
+                request: Some(UserTransactionRequest {
+                    sender: "0xb".to_owned(),
+                    payload: Some(calling("0xab::m::f")),
+                }),
+                events: vec![event("0x1::fee::Fee"), event("0xa::m::E<0x1::c::C>")],
+            }),
         }
+    }
+
+    fn calling(function: &str) -> TransactionPayload {
+        let called = EntryFunctionPayload { entry_function_id_str: function.to_owned() };
+        TransactionPayload { entry_function_payload: Some(called), multisig_payload: None }
     }
 
     fn response(range: Option<(u64, u64)>, versions: &[u64]) -> Response {
@@ -142,6 +168,35 @@ mod tests {
         assert_eq!((event.event_index, event.seq_no.get(), event.creation_number), (Some(1), 5, 7));
         assert_eq!((&*event.event_type, &*event.data), ("0xa::m::E<0x1::c::C>", r#"{"version":"5"}"#));
         assert_eq!(event.block_time, Timestamp::from_micros(1_700_000_000_000_001));
+    }
+
+    #[test]
+    fn who_called_what_is_told() {
+        let caller = |spoil: &dyn Fn(&mut UserTransaction)| {
+            let mut response = response(Some((100, 100)), &[100]);
+            spoil(response.transactions[0].user.as_mut().unwrap());
+            let piece = read(&response, at(100), &Types::new([Arc::from("0xa::m::E")]))?.unwrap();
+            let caller = piece.events[0].caller.as_ref();
+            Ok::<_, String>(caller.map(|caller| (caller.sender.to_string(), caller.entry_function.clone())))
+        };
+        let paid = |payload: &Option<TransactionPayload>| {
+            caller(&|user| user.request.as_mut().unwrap().payload.clone_from(payload))
+        };
+        let multisig = |transaction_payload| {
+            let multisig_payload = Some(MultisigPayload { transaction_payload });
+            Some(TransactionPayload { entry_function_payload: None, multisig_payload })
+        };
+        let (sender, function) = (format!("0x{:0>64}", "b"), format!("0x{:0>64}::m::f", "ab"));
+        let with = |function: Option<&str>| Ok(Some((sender.clone(), function.map(Arc::from))));
+        assert_eq!(caller(&|_| {}), with(Some(&function)));
+        let entry_function_payload = calling("0xab::m::f").entry_function_payload;
+        assert_eq!(paid(&multisig(Some(MultisigTransactionPayload { entry_function_payload }))), with(Some(&function)));
+        for none in [None, multisig(None), Some(TransactionPayload::default()), Some(calling(""))] {
+            assert_eq!(paid(&none), with(None), "{none:?}");
+        }
+        assert_eq!(caller(&|user| user.request = None), Ok(None));
+        let wrong = caller(&|user| user.request.as_mut().unwrap().sender.clear());
+        assert!(wrong.unwrap_err().contains("sent transaction 100 whose sender is wrong"));
     }
 
     #[test]
