@@ -434,13 +434,6 @@ fn what_would_never_be_used_is_told() {
             "buyer: never used: place_listing says nothing about it",
         ),
         (
-            "seller = \"by\"",
-            "seller = \"by\", expires_at = \"e\"",
-            17,
-            27,
-            "expires_at: never used: place_listing says nothing about it",
-        ),
-        (
             "field = \"a\"",
             "field = \"a\"\nevent = [\"::m::E\", \"0x1::m::E\"]",
             17,

@@ -151,10 +151,8 @@ impl Field {
             Self::Buyer => subject == Listing(Step::Fill),
             Self::Offerer => matches!(subject, TokenOffer(_) | CollectionOffer(_) | Bid),
             Self::Ends => matches!(subject, TokenOffer(Step::Fill) | CollectionOffer(Step::Fill)),
-            // Orders have no column for it.
-            Self::ExpiresIn | Self::ExpiresAt => {
-                matches!(subject, TokenOffer(Step::Place) | CollectionOffer(Step::Place))
-            }
+            // Of a listing it is read, but orders have no column for it.
+            Self::ExpiresIn | Self::ExpiresAt => kind.step() == Some(Step::Place),
             Self::Description | Self::Uri => matches!(subject, Collection | Token),
             Self::Maximum => subject == Collection,
         }

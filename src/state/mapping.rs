@@ -33,7 +33,7 @@ impl Store {
     /// Refuses a market of which a stream that has events is read from elsewhere: their numbers do not go on from one another.
     pub async fn keep_sources(&self, market: &Market, known: &markets::Model) -> Result<(), StoreError> {
         let before = read(known);
-        for stream in market.streams.iter() {
+        for stream in &market.streams {
             let Some(before) = before.get(&from(stream.name())).filter(|before| **before != source(stream)) else {
                 continue;
             };
