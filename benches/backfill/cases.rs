@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::report::Settings;
 use crate::support::database::Server;
-use crate::{contention, growth, latency, live, naive, rebuild, sink, verify};
+use crate::{contention, growth, latency, live, naive, rebuild, scan, sink, verify};
 
 /// One measurement: the worker into one kind of database.
 pub struct Case {
@@ -37,6 +37,8 @@ pub enum Kind {
     Growth,
     Verify,
     Rebuild,
+    /// The `SUBJECT` by which it reads.
+    Scan(&'static str),
 }
 
 /// How long a run of the benchmark may take.
@@ -74,6 +76,8 @@ pub const CASES: &[Case] = &[
     Case { name: "rebuild/sqlite", server: Server::Sqlite, kind: Kind::Rebuild, from: Length::Usual },
     Case { name: "rebuild/mariadb", server: Server::MariaDb, kind: Kind::Rebuild, from: Length::Usual },
     Case { name: "rebuild/postgres", server: Server::Postgres, kind: Kind::Rebuild, from: Length::Usual },
+    Case { name: "scan/transactions", server: Server::Sqlite, kind: Kind::Scan("transactions"), from: Length::Usual },
+    Case { name: "scan/stream", server: Server::Sqlite, kind: Kind::Scan("stream"), from: Length::Usual },
     Case { name: "growth/mariadb", server: Server::MariaDb, kind: Kind::Growth, from: Length::Long },
     Case { name: "growth/sqlite", server: Server::Sqlite, kind: Kind::Growth, from: Length::Long },
 ];
@@ -112,6 +116,8 @@ pub const BARS: &[Bar] = &[
     Bar { cases: "verify/", figure: "ratio_to_backfill", limit: Limit::AtLeast(1.0) },
     Bar { cases: "verify/", figure: "peak_rss_mb", limit: Limit::AtMost(64.0) },
     Bar { cases: "rebuild/", figure: "ratio_to_backfill", limit: Limit::AtLeast(1.0) },
+    Bar { cases: "scan/", figure: "versions_per_s", limit: Limit::AtLeast(20_000.0) },
+    Bar { cases: "scan/", figure: "peak_rss_mb", limit: Limit::AtMost(64.0) },
     Bar { cases: "growth/", figure: "ratio_to_small", limit: Limit::AtLeast(0.8) },
     Bar { cases: "growth/", figure: "startup_ms", limit: Limit::AtMost(300.0) },
     Bar { cases: "growth/", figure: "peak_rss_mb", limit: Limit::AtMost(64.0) },
@@ -129,6 +135,7 @@ impl Case {
             Kind::Growth => Box::pin(growth::measure(self, settings, folder)),
             Kind::Verify => Box::pin(verify::measure(self, settings, folder)),
             Kind::Rebuild => Box::pin(rebuild::measure(self, settings, folder)),
+            Kind::Scan(subject) => Box::pin(scan::measure(self, subject, settings, folder)),
         }
     }
 }

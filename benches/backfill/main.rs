@@ -12,6 +12,7 @@
 //! - `contention/*`: streams that touch the same orders against the same events in one stream;
 //! - `verify/*`: verifying a database, against the backfill that filled it; and its peak memory within a bound of 32 MB;
 //! - `rebuild/*`: rebuilding its tables, against the same;
+//! - `scan/*`: how many of the ledger's versions are looked through a second where few are the market's;
 //! - `growth/*`: what becomes of all that with millions of events stored.
 //!
 //! Figures are medians of repetitions in which both sides take turns. How events fall into transactions differs a little from
@@ -27,6 +28,7 @@ mod live;
 mod naive;
 mod rebuild;
 mod report;
+mod scan;
 mod sink;
 #[path = "../support/mod.rs"]
 mod support;
