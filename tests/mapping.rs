@@ -142,7 +142,7 @@ async fn a_stream_that_is_gone_or_read_from_elsewhere_is_refused(backend: Backen
         .replace("\"fill_listing\"", "\"cancel_listing\"")
         .replace("buyer = \"buyer\"\n", "");
     for (file, parts) in [
-        (&renamed, &["toy:list (which is gone)", "--accept-mapping"][..]),
+        (&renamed, &["toy:list (which is gone)", "put back what is gone", "--accept-mapping"][..]),
         (&moved, &["toy:buy has events of", "buy_token_events", "says", "delist_token_events", "another name"]),
     ] {
         write(&setup, file);
@@ -152,7 +152,16 @@ async fn a_stream_that_is_gone_or_read_from_elsewhere_is_refused(backend: Backen
     }
     setup.again().command("rebuild").to_end().await.expect(1).says(&["toy:buy has events of"]);
     assert_eq!(database.executed().await, before);
+    // What is refused is not accepted, either.
+    write(&setup, &renamed.replace("0x7354", "0x1234"));
+    let elsewhere = setup.again().with("--accept-mapping").until_caught_up().await.expect(1);
+    elsewhere.says(&["a database of its own for each deployment"]);
     write(&setup, MARKET);
     setup.until_caught_up().await.expect(0);
     assert!(database.executed().await > before);
+    // Said once.
+    write(&setup, &MARKET[..MARKET.rfind("[[streams]]").unwrap()].replace("buyer = \"buyer\"\n", ""));
+    setup.until_caught_up().await.expect(1).says(&["toy:buy (which is gone)"]);
+    setup.again().with("--accept-mapping").until_caught_up().await.expect(0);
+    setup.until_caught_up().await.expect(0);
 }

@@ -10,6 +10,11 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        if manager.has_table("transactions").await? && !manager.has_column("transactions", "entry_function").await? {
+            return Err(DbErr::Migration(
+                "the database already has a table transactions that is not event-worker's: rename it".to_owned(),
+            ));
+        }
         let c = Columns::of(manager).await?;
         let mut table = c.table("transactions");
         table

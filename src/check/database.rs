@@ -107,14 +107,14 @@ async fn rows(store: &Store, config: &Config) -> Result<(Vec<Line>, Stored), Sto
         let known = overview.markets.iter().find(|stored| *stored.market == *market.name);
         let changed = match known {
             Some(known) => {
-                if let Err(StoreError::Refused(why)) = store.keep_sources(market, known).await {
+                if let Err(StoreError::Refused(why)) = store.keep_sources(store.connection(), market, known).await {
                     lines.push(Line::fail(
                         &format!("source {}", market.name),
                         why,
                         "correct the market file (MARKETS)",
                     ));
                 }
-                store.changed_mapping(market, known).await?
+                store.changed_mapping(store.connection(), market, known).await?
             }
             None => vec![],
         };

@@ -109,10 +109,7 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
         if applied > 0 {
             tracing::info!("the database's schema is up to date: {applied} migrations applied");
         }
-        if accept_mapping {
-            store.accept_mapping(&markets).await?;
-        }
-        store.prepare(&markets).await
+        Ok(())
     };
     match patiently(&cancel, &board, ready).await {
         Some(ready) => ready?,
@@ -134,6 +131,16 @@ pub async fn work(prepared: Prepared, board: Arc<Board>, cancel: CancellationTok
             nodes.expect_chain(chain);
         }
         Some(Err(error)) => return Err(error.into()),
+        None => return Ok(()),
+    }
+    let prepared = async || {
+        if accept_mapping {
+            store.accept_mapping(&markets).await?;
+        }
+        store.prepare(&markets).await
+    };
+    match patiently(&cancel, &board, prepared).await {
+        Some(prepared) => prepared?,
         None => return Ok(()),
     }
     let starts = match patiently(&cancel, &board, || store.starts()).await {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::board::{Cause, Waits};
@@ -77,17 +77,23 @@ impl Writer {
             return slices;
         }
         let began = Instant::now();
-        let mut unordered = Unordered::of(slices.iter().flat_map(|slice| &slice.events));
-        // Also where others, with which they depend on it, come later.
-        unordered.needed.extend(asked.keys().filter(|version| !unordered.wished.contains(version)));
+        let mut unordered = Unordered::default();
+        for version in asked.keys() {
+            // Also where others, with which they depend on it, come later.
+            let taken = slices.iter().flat_map(|slice| &slice.events).filter(|event| event.raw.version == *version);
+            let later = self.lanes.iter().flat_map(|lane| lane.of_version(*version));
+            let is_needed = !Unordered::of(taken.chain(later)).needed.is_empty();
+            if is_needed { &mut unordered.needed } else { &mut unordered.wished }.insert(*version);
+        }
         for (version, asked) in asked {
-            let Some(answer) = self.cancel.run_until_cancelled(answer(asked)).await else { return slices };
+            let is_needed = unordered.needed.contains(&version);
+            let Some(answer) = self.hear(asked, is_needed, began).await else { return slices };
             // Who has failed is asked again.
             if let Ok(order) = answer {
                 self.orders.insert(version, order);
             }
         }
-        self.order(&unordered, &mut slices).await;
+        self.order(&unordered, &mut slices, began).await;
         self.board.waited(Waits::Node, began.elapsed());
         slices
     }
@@ -95,8 +101,8 @@ impl Writer {
     /// Asks for the order of `versions` until that is known, or nobody has it any more, and gives the events of `slices` their
     /// places. A stream whose source refuses to answer stops; where only parked events have use for it, it goes on without,
     /// and so it does where nobody answers for long.
-    pub(super) async fn order(&mut self, versions: &Unordered, slices: &mut Vec<Slice>) {
-        let (mut backoff, mut failing) = (Backoff::default(), None);
+    pub(super) async fn order(&mut self, versions: &Unordered, slices: &mut Vec<Slice>, began: Instant) {
+        let mut backoff = Backoff::default();
         loop {
             slices.retain(|slice| self.index(slice).is_some_and(|index| self.lanes[index].holds(slice)));
             let left = self.sources(versions, slices);
@@ -107,7 +113,7 @@ impl Writer {
                 left.iter().map(|(version, lanes)| (*version, (self.lanes[lanes[0]].order)(*version))).collect();
             let (mut failed, mut is_answered) = (vec![], false);
             for (version, asked) in asked {
-                match self.cancel.run_until_cancelled(answer(asked)).await {
+                match self.hear(asked, versions.needed.contains(&version), began).await {
                     None => return,
                     Some(Ok(order)) => {
                         self.orders.insert(version, order);
@@ -118,13 +124,13 @@ impl Writer {
                     Some(Err(error)) => self.refuse(version, &left[&version], &error),
                 }
             }
-            let since = if failed.is_empty() { None } else { Some(*failing.get_or_insert_with(Instant::now)) };
-            if since.is_some_and(|since| since.elapsed() > PARKED_PATIENCE) {
+            let longest = |failed: &[(Version, SubjectError)]| failed.iter().map(|(_, error)| error.pause()).max();
+            if began.elapsed() + longest(&failed).unwrap_or_default() >= PARKED_PATIENCE {
                 for (version, error) in failed.extract_if(.., |(version, _)| !versions.needed.contains(version)) {
                     self.forgo(version, &error);
                 }
             }
-            let pause = failed.iter().map(|(_, error)| error.pause()).max().unwrap_or_default();
+            let pause = longest(&failed).unwrap_or_default();
             if failed.is_empty() || (is_answered && pause.is_zero()) {
                 // Whoever answers some of them will answer the others.
                 continue;
@@ -139,6 +145,21 @@ impl Writer {
         }
         self.tell_that_it_goes_on();
         self.orders.place(slices);
+    }
+
+    /// What has come of it; where nobody needs it, only for as long as that is worth it. `None`: cancelled.
+    async fn hear(
+        &self,
+        asked: Asked,
+        is_needed: bool,
+        began: Instant,
+    ) -> Option<Result<Option<EventOrder>, SubjectError>> {
+        let answer = answer(asked);
+        if is_needed {
+            return self.cancel.run_until_cancelled(answer).await;
+        }
+        let in_time = self.cancel.run_until_cancelled(timeout_at(began + PARKED_PATIENCE, answer)).await?;
+        Some(in_time.unwrap_or_else(|_| Err(SubjectError::Unreachable("no answer in time".to_owned()))))
     }
 
     /// The versions that are still to be asked for, each with the lanes that have events of it.

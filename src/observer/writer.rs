@@ -366,7 +366,7 @@ impl Writer {
                 return Ok(());
             };
             if let StoreError::Unordered(versions) = &error {
-                Box::pin(self.order(versions, &mut slices)).await;
+                Box::pin(self.order(versions, &mut slices, Instant::now())).await;
                 continue;
             }
             tracing::debug!("a commit is tried again: {error}");

@@ -153,7 +153,7 @@ impl Store {
 
     /// Behind the lock that every commit takes first: whoever reads leases there reads the truth, and locks of checkpoints
     /// are never taken in another order than a commit does.
-    async fn begin_leasing(&self) -> Result<Writing, StoreError> {
+    pub(super) async fn begin_leasing(&self) -> Result<Writing, StoreError> {
         let writing = self.begin_on(&self.db).await?;
         match commits::Entity::find_by_id(THE_ROW).lock_exclusive().one(&*writing).await? {
             Some(_) => Ok(writing),
@@ -288,7 +288,7 @@ impl Store {
     }
 
     /// Writes who holds `observers` from now on.
-    async fn hand(
+    pub(super) async fn hand(
         &self,
         writing: &Writing,
         observers: &[String],

@@ -246,17 +246,34 @@ impl Store {
             let seq_nos = orders.flat_map(|order| order.seq_nos(stream.source.account()));
             seq_nos.map(|seq_no| LetterKey { observer: stream.observer.clone(), seq_no })
         });
-        let mut maybe: BTreeSet<_> = of_orders.chain(of_history).collect();
+        let maybe: BTreeSet<_> = of_orders.chain(of_history).collect();
+        let changed = self.tell_these_again(db, markets, versions, orders, read, &maybe).await?;
         // Of module events no order tells which they are.
+        let mut others = BTreeSet::new();
         for stream in markets.streams().filter(|stream| stream.source == Source::ModuleEvent) {
-            for version in versions {
+            for version in &changed {
                 let stored = self.of_version(db, &stream.observer, *version).await?;
                 let key = |raw: &RawEvent| LetterKey { observer: stream.observer.clone(), seq_no: raw.seq_no };
-                maybe.extend(stored.iter().map(key));
+                others.extend(stored.iter().map(key).filter(|key| !maybe.contains(key)));
             }
         }
-        let maybe: Vec<_> = maybe.into_iter().collect();
-        for keys in maybe.chunks(AT_ONCE) {
+        self.tell_these_again(db, markets, versions, orders, read, &others).await?;
+        self.complete(db, markets, read).await
+    }
+
+    /// Those of `keys` that were executed; the versions of which one has learnt its place.
+    async fn tell_these_again(
+        &self,
+        db: &impl ConnectionTrait,
+        markets: &Markets,
+        versions: &BTreeSet<Version>,
+        orders: &Orders,
+        read: &mut Read<'_>,
+        keys: &BTreeSet<LetterKey>,
+    ) -> Result<BTreeSet<Version>, StoreError> {
+        let mut changed = BTreeSet::new();
+        let keys: Vec<_> = keys.iter().cloned().collect();
+        for keys in keys.chunks(AT_ONCE) {
             // What is parked, or left out, was not executed.
             let these = letters::these(keys, activities::Column::Observer, activities::Column::SeqNo);
             let told = self.tables.find::<activities::Entity>().filter(these).all(db).await?;
@@ -267,12 +284,15 @@ impl Store {
             for (key, mut raw) in letters::stored(db, &told).await? {
                 if raw.event_index.is_none() {
                     raw.event_index = orders.of(raw.version).and_then(|order| order.index_of(&raw));
-                    read.placed.extend(raw.event_index.map(|_| key.clone()));
+                    if raw.event_index.is_some() {
+                        read.placed.insert(key.clone());
+                        changed.insert(raw.version);
+                    }
                 }
                 read.again.push(load::decoded(markets, &key.observer, &raw)?);
             }
         }
-        self.complete(db, markets, read).await
+        Ok(changed)
     }
 
     /// Reads the rest of what the events that are told again are about.

@@ -12,7 +12,7 @@ use super::entities::{checkpoints, dead_letters, events, markets, observer_statu
 use super::error::answered;
 use super::tables::Tables;
 use super::value::now;
-use super::{LetterState, Store, StoreError, write};
+use super::{LetterState, Store, StoreError, mapping, write};
 use crate::chain::{ChainId, SeqNo, Timestamp, Version};
 use crate::market::{Markets, Stream};
 use crate::subject::{Numbers, Place};
@@ -86,13 +86,8 @@ impl Store {
             let query = self.tables.find::<markets::Entity>().filter(markets::Column::Market.eq(&*market.name));
             let known = query.one(&self.db).await?;
             let Some(known) = known else { continue };
-            if known.address != market.address.to_string() {
-                return Err(StoreError::Refused(format!(
-                    "this database holds market {} at {}, MARKETS says {}: use a database of its own for each deployment",
-                    market.name, known.address, market.address
-                )));
-            }
-            self.keep_mapping(market, &known).await?;
+            mapping::is_of(market, &known)?;
+            self.keep_mapping(market).await?;
         }
         let checkpoint = |stream: &Arc<Stream>| checkpoints::Model {
             observer: stream.observer.to_string(),

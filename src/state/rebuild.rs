@@ -65,7 +65,7 @@ impl Rebuild {
         let known = markets::Entity::find().all(&live.db).await?;
         for market in markets.iter() {
             if let Some(known) = known.iter().find(|known| known.market == *market.name) {
-                live.keep_sources(market, known).await?;
+                live.keep_sources(&live.db, market, known).await?;
             }
         }
         let left_out = discarded(live).await?;
