@@ -1,6 +1,6 @@
 //! The worker reading a node whose answers take long, against the same from one that answers at once.
 //!
-//! Both have the same events, and take turns into the same kind of database. The node waits without working: it answers
+//! Both have the same events, and take turns into the same kind of database; then a worker process reads the far one for its memory. The node waits without working: it answers
 //! any number of requests at once, and a page costs it less than 0.1 ms of a core.
 
 use std::path::Path;
@@ -28,5 +28,6 @@ pub async fn measure(case: &Case, latency: Duration, settings: &Settings, folder
         let ours = server.with_database(folder, async |url| worker::time(&far.url, events, &url).await).await?;
         turns.push((events, ours), (events, sink));
     }
-    Ok(turns.tell(Figures::of(case), "ratio_to_sink"))
+    let peak = sink::peak(case, &far, events, folder).await?;
+    Ok(turns.tell(Figures::of(case), "ratio_to_sink").with("peak_rss_mb", peak))
 }

@@ -55,12 +55,12 @@ async fn follow(settings: &Settings, url: &DatabaseUrl) -> Result<Vec<f64>> {
     let config = simulate::Config { seed: settings.seed, events: HISTORY, ..simulate::Config::default() };
     let node = simulate::Node::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let handles = worker::handles(&format!("http://{}/v1", listener.local_addr()?))?;
+    let markets = Arc::new(worker::imart()?);
+    let handles = worker::handles(&format!("http://{}/v1", listener.local_addr()?), &markets)?;
     let cancel = CancellationToken::new();
     let _stop = cancel.clone().drop_guard();
     tokio::spawn(Arc::clone(&node).serve(listener, cancel.clone()));
 
-    let markets = Arc::new(worker::imart()?);
     let board = Arc::new(Board::new(&markets));
     let store = worker::prepared(url, &markets).await?;
     let config = worker::config(LIVE_POLL, false);

@@ -17,7 +17,7 @@ use event_worker::market::fold::{self, Entry, Rows};
 use event_worker::market::{Markets, Stream};
 use event_worker::state::entities::{activities, checkpoints, collections, events, offers, orders, tokens};
 use event_worker::state::{DatabaseUrl, Store, convert, now};
-use event_worker::subject::Subject;
+use event_worker::subject::{EventHandles, Subject};
 use sea_orm::{
     ActiveModelBehavior, ActiveModelTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, IntoActiveModel,
     PaginatorTrait, Set, TransactionTrait, Unchanged,
@@ -98,8 +98,9 @@ impl Naive {
     }
 
     async fn read(&mut self, markets: &Markets, node: &str) -> Result<()> {
-        let subject = worker::handles(node)?;
-        let mut handles: Vec<_> = markets.streams().map(|stream| (stream, subject(stream), SeqNo::ZERO)).collect();
+        let subject = EventHandles::new(worker::nodes(node)?);
+        let mut handles: Vec<_> =
+            markets.streams().map(|stream| (stream, subject.at(&stream.source), SeqNo::ZERO)).collect();
         loop {
             let mut is_done = true;
             for (stream, handle, next) in &mut handles {

@@ -20,7 +20,7 @@ use crate::worker;
 
 /// One recorded run, then worker and replay in turns, then the worker alone in a process for its memory.
 pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<Figures> {
-    let Case { name, server, .. } = *case;
+    let server = case.server;
     let node = history(settings.events, settings, folder)?;
     let (database, tape) = server.with_database(folder, async |url| record(case, settings, &node, &url).await).await?;
     let mut turns = Turns::new(case, "bare_per_s", settings.reps);
@@ -41,11 +41,7 @@ pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<
     let mut peaks = vec![];
     for events in settings.memory_events {
         let node = history(events, settings, folder)?;
-        let arguments = ["run", "--until-caught-up", "--api-listen", "off", "--node-url", &node.url];
-        let took = server.with_database(folder, async |url| program::run(&arguments, &url, folder).await).await?;
-        let peak = took.peak_mb;
-        eprintln!("{name}: peak memory for {events} events: {}", program::shown(peak));
-        peaks.push((events, peak));
+        peaks.push((events, peak(case, &node, events, folder).await?));
     }
     let bare = turns.others_median();
     let ways: BTreeMap<_, _> = others.into_iter().map(|(way, runs)| (way, median(runs))).collect();
@@ -69,6 +65,14 @@ pub async fn measure(case: &Case, settings: &Settings, folder: &Path) -> Result<
         .with("memory", peaks.iter().map(|(events, mb)| json!({"events": events, "rss_mb": mb})).collect::<Value>()))
 }
 
+/// The peak memory of a worker process that executes the `events` of `node`, in MB.
+pub async fn peak(case: &Case, node: &Node, events: u32, folder: &Path) -> Result<Option<f64>> {
+    let arguments = ["run", "--until-caught-up", "--api-listen", "off", "--node-url", &node.url];
+    let took = case.server.with_database(folder, async |url| program::run(&arguments, &url, folder).await).await?;
+    eprintln!("{}: peak memory for {events} events: {}", case.name, program::shown(took.peak_mb));
+    Ok(took.peak_mb)
+}
+
 /// A node with so many events.
 pub fn history(events: u32, settings: &Settings, folder: &Path) -> Result<Node> {
     Node::start(&[("--events", &events), ("--seed", &settings.seed)], folder)
@@ -84,8 +88,9 @@ async fn record(
     let store = prepared(url).await?;
     let version = case.server.version(&store).await?;
     let tape = Arc::new(Tape::default());
-    let handles = worker::handles(&node.url)?;
-    worker::backfill(store, worker::imart()?, handles, settings.events, tape.clone()).await?;
+    let markets = worker::imart()?;
+    let handles = worker::handles(&node.url, &markets)?;
+    worker::backfill(store, markets, handles, settings.events, tape.clone()).await?;
     Ok((version, tape.take()))
 }
 

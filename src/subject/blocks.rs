@@ -7,14 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 
 use super::answer::Answer;
+use super::turns::{Turn, Turns};
 use super::{Nodes, SubjectError};
 use crate::chain::{RawEvent, Timestamp, Version};
 
-/// Blocks that are asked for at once, by all streams together.
-const AT_ONCE: usize = 64;
 /// Blocks that are remembered.
 const KEPT: usize = 10_000;
 
@@ -23,7 +21,8 @@ pub struct Blocks {
     nodes: Arc<Nodes>,
     /// By their last version.
     known: Mutex<BTreeMap<Version, Block>>,
-    turns: Semaphore,
+    /// Of all streams together.
+    turns: Turns,
 }
 
 /// Whether an event tells no time of its own.
@@ -40,7 +39,7 @@ impl Blocks {
     /// Those of these nodes.
     #[must_use]
     pub fn new(nodes: Arc<Nodes>) -> Self {
-        Self { nodes, known: Mutex::default(), turns: Semaphore::new(AT_ONCE) }
+        Self { nodes, known: Mutex::default(), turns: Turns::default() }
     }
 
     /// Gives the `untimed` of `events` the times of their blocks. One whose block nobody has any more stays without.
@@ -52,12 +51,11 @@ impl Blocks {
             let answers: FuturesUnordered<_> = asked
                 .iter()
                 .map(async |version| {
-                    // Never closed.
-                    let _turn = self.turns.acquire().await;
+                    let turn = self.turns.take().await;
                     if is_failing.load(Ordering::Relaxed) {
                         return None;
                     }
-                    let answer = self.time(*version).await;
+                    let answer = self.time(*version, turn).await;
                     is_failing.fetch_or(answer.is_err(), Ordering::Relaxed);
                     Some((*version, answer))
                 })
@@ -91,13 +89,14 @@ impl Blocks {
     }
 
     /// The time of the block that holds `version`; `None` where that is pruned, and no archive has it.
-    async fn time(&self, version: Version) -> Result<Option<Timestamp>, SubjectError> {
+    async fn time(&self, version: Version, turn: Turn<'_>) -> Result<Option<Timestamp>, SubjectError> {
         if let Some(block) = self.known(version) {
             return Ok(Some(block.time));
         }
         let path = format!("/blocks/by_version/{version}?with_transactions=false");
         // In a box, as hundreds may wait for their turns.
         let block = Box::pin(self.nodes.ask_about(version, &path, |answer| read(answer, version))).await?;
+        turn.answered();
         Ok(block.map(|block| {
             self.remember(block);
             block.time

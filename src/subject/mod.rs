@@ -16,6 +16,7 @@ mod order;
 mod pace;
 mod page;
 mod scan;
+mod turns;
 mod url;
 
 use std::future::Future;

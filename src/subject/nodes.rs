@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use reqwest::{Client, redirect};
-use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Failed, Failure};
 use super::node::{Clients, Node, Question};
-use super::{Ledger, NodeUrl, SubjectError, order};
+use super::turns::Turns;
+use super::{Ledger, NodeUrl, SubjectError};
 use crate::chain::{ChainId, LOCAL_CHAIN, Version};
 
 /// How often nodes are asked again, one by one, that have not come as far as what is asked for.
@@ -33,8 +33,8 @@ pub struct Nodes {
     /// The archive that an answer has named last, where none is set.
     named: Mutex<Option<Arc<Node>>>,
     newest_version: AtomicU64,
-    /// Of those who ask for the order within a version.
-    pub(super) orders: Semaphore,
+    /// Of those who ask for the order within a version, all beside the blocks, as each holds up the writer first.
+    pub(super) orders: Turns,
     /// The chain whose answers are taken.
     chain: OnceLock<Chain>,
     /// What to do about a refusal, where it is not a node's.
@@ -73,7 +73,7 @@ impl Nodes {
             archive: config.archive.map(|url| Arc::new(Node::new(url, None))),
             named: Mutex::default(),
             newest_version: AtomicU64::new(0),
-            orders: Semaphore::new(order::AT_ONCE),
+            orders: Turns::default(),
             chain: OnceLock::new(),
             remedy: None,
         })

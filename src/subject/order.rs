@@ -7,9 +7,6 @@ use serde::Deserialize;
 use super::{Nodes, SubjectError};
 use crate::chain::{Address, EventOrder, SeqNo, Timestamp, Version};
 
-/// Transactions that are asked for at once, all beside the blocks, as whoever asks for one holds up the writer first.
-pub(super) const AT_ONCE: usize = 64;
-
 #[derive(Deserialize)]
 struct TransactionJson<'a> {
     #[serde(borrow)]
@@ -39,8 +36,7 @@ struct GuidJson<'a> {
 impl Nodes {
     /// The order of the events of transaction `version`; `None` where nobody has it any more.
     pub(super) async fn order(&self, version: Version) -> Result<Option<EventOrder>, SubjectError> {
-        // Never closed.
-        let _turn = self.orders.acquire().await;
+        let turn = self.orders.take().await;
         let path = format!("/transactions/by_version/{version}");
         // In a box, as hundreds may wait for their turns.
         match Box::pin(self.ask_about(version, &path, |answer| read(&answer.body, version))).await {
@@ -48,7 +44,12 @@ impl Nodes {
                 tracing::warn!("the order of its events is taken from their kinds: {message}");
                 Ok(None)
             }
-            asked => asked,
+            asked => {
+                if asked.is_ok() {
+                    turn.answered();
+                }
+                asked
+            }
         }
     }
 }

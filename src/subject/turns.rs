@@ -1,0 +1,87 @@
+//! How many short questions are asked at once: the further away the node is, the more, as each is under way for longer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+/// At once of a node that is far away. Each takes a connection, and so some 35 KB.
+pub(super) const MOST: u32 = 256;
+/// From here on a node is far away.
+const FAR: Duration = Duration::from_millis(150);
+/// How many times fewer at once of a node that is near, or of which nothing is known yet.
+const NEAR: u32 = 4;
+
+/// The turns of those who ask, in the order in which they come.
+pub(super) struct Turns {
+    free: Semaphore,
+    /// The shortest time to an answer so far, in microseconds: a node that is busy is no further away.
+    distance: AtomicU64,
+}
+
+/// The right to ask one question. Dropped, it tells nothing.
+pub(super) struct Turn<'a> {
+    turns: &'a Turns,
+    began: Instant,
+    _taken: Option<SemaphorePermit<'a>>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        let most = usize::try_from(MOST).unwrap_or(Semaphore::MAX_PERMITS);
+        Self { free: Semaphore::new(most), distance: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl Turns {
+    /// Waits for a turn.
+    pub async fn take(&self) -> Turn<'_> {
+        // Never closed.
+        let taken = self.free.acquire_many(self.share()).await.ok();
+        Turn { turns: self, began: Instant::now(), _taken: taken }
+    }
+
+    /// How much of [`MOST`] a question takes.
+    fn share(&self) -> u32 {
+        let distance = self.distance.load(Ordering::Relaxed);
+        if distance == u64::MAX {
+            return NEAR;
+        }
+        let share = FAR.as_micros().div_ceil(u128::from(distance.max(1)));
+        u32::try_from(share).unwrap_or(NEAR).clamp(1, NEAR)
+    }
+}
+
+impl Turn<'_> {
+    /// The node has answered.
+    pub fn answered(self) {
+        let took = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.turns.distance.fetch_min(took, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// How many may ask at once.
+    fn at_once(turns: &Turns) -> usize {
+        let taken: Vec<_> = std::iter::from_fn(|| turns.take().now_or_never()).collect();
+        taken.len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_further_away_a_node_is_the_more_are_asked_at_once() {
+        let turns = Turns::default();
+        assert_eq!(at_once(&turns), 64, "nobody has answered yet");
+        for (milliseconds, expected) in [(400, 256), (200, 256), (100, 128), (50, 85), (5, 64), (200, 64)] {
+            let turn = turns.take().await;
+            tokio::time::advance(Duration::from_millis(milliseconds)).await;
+            turn.answered();
+            assert_eq!(at_once(&turns), expected, "after an answer that took {milliseconds} ms");
+        }
+    }
+}
