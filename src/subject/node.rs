@@ -41,7 +41,7 @@ impl<'a> Question<'a> {
     }
 }
 
-/// Connections grow with what they have carried: many that carry little are kept apart from few that carry pages.
+/// Connections grow with what they have carried: those of many short answers are kept apart from those of few pages.
 pub(super) struct Clients {
     pub large: Client,
     pub small: Client,

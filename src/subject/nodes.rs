@@ -56,7 +56,7 @@ impl Nodes {
         // The crate has two providers to offer or none: the choice is made here, once. A second time is no harm.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let are_local = config.nodes.iter().all(|(url, _)| url.is_local());
-        let clients = Clients { large: client(are_local)?, small: client(are_local)? };
+        let clients = Clients { large: client(are_local, true)?, small: client(are_local, false)? };
         let mut nodes = Vec::with_capacity(config.nodes.len());
         for (url, key) in config.nodes {
             let authorization = key.map(|key| HeaderValue::from_str(&format!("Bearer {key}"))).transpose();
@@ -365,7 +365,8 @@ impl Nodes {
     }
 }
 
-fn client(are_local: bool) -> Result<Client, String> {
+/// A client whose requests have `apart` a connection of their own each, or else share one where the node offers HTTP/2.
+fn client(are_local: bool, apart: bool) -> Result<Client, String> {
     let mut client = Client::builder()
         .user_agent(concat!("event-worker/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(5))
@@ -373,9 +374,11 @@ fn client(are_local: bool) -> Result<Client, String> {
         .timeout(Duration::from_secs(30))
         // A redirected request would take the key elsewhere.
         .redirect(redirect::Policy::none())
-        // Many answers at once over one connection would wait for one another.
-        .http1_only()
         .tcp_nodelay(true);
+    if apart {
+        // Many pages at once over one connection would wait for one another.
+        client = client.http1_only();
+    }
     if are_local {
         // A proxy of the environment cannot reach this machine's own addresses.
         client = client.no_proxy();

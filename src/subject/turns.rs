@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-/// At once of a node that is far away. Each takes a connection, and so some 35 KB.
-pub(super) const MOST: u32 = 256;
-/// From here on a node is far away.
-const FAR: Duration = Duration::from_millis(150);
-/// How many times fewer at once of a node that is near, or of which nothing is known yet.
-const NEAR: u32 = 4;
+/// At once of a node that is far away. Each may take a connection, and so some 35 KB.
+const MOST: u32 = 128;
+/// From here on a node is far away. Nearer ones can answer as many a second of fewer at once.
+const FAR: Duration = Duration::from_millis(75);
+/// How many times fewer at once while no answer has come, and of a node that is next door.
+const UNKNOWN: u32 = 2;
+const NEAR: u32 = 8;
 
 /// The turns of those who ask, in the order in which they come.
 pub(super) struct Turns {
@@ -46,7 +47,7 @@ impl Turns {
     fn share(&self) -> u32 {
         let distance = self.distance.load(Ordering::Relaxed);
         if distance == u64::MAX {
-            return NEAR;
+            return UNKNOWN;
         }
         let share = FAR.as_micros().div_ceil(u128::from(distance.max(1)));
         u32::try_from(share).unwrap_or(NEAR).clamp(1, NEAR)
@@ -77,7 +78,7 @@ mod tests {
     async fn the_further_away_a_node_is_the_more_are_asked_at_once() {
         let turns = Turns::default();
         assert_eq!(at_once(&turns), 64, "nobody has answered yet");
-        for (milliseconds, expected) in [(400, 256), (200, 256), (100, 128), (50, 85), (5, 64), (200, 64)] {
+        for (milliseconds, expected) in [(200, 128), (75, 128), (50, 64), (20, 32), (2, 16), (200, 16)] {
             let turn = turns.take().await;
             tokio::time::advance(Duration::from_millis(milliseconds)).await;
             turn.answered();
