@@ -15,6 +15,7 @@ on_every_database!(
     a_changed_mapping_is_refused_until_a_rebuild,
     a_changed_mapping_can_be_accepted,
     a_worker_with_another_file_than_a_rebuild_stops,
+    whoever_executes_by_another_file_than_is_accepted_stops,
     a_stream_that_is_gone_or_read_from_elsewhere_is_refused,
 );
 
@@ -132,6 +133,38 @@ async fn a_worker_with_another_file_than_a_rebuild_stops(backend: Backend) {
     assert_eq!(changed(&database).await, listed(&database).await);
 }
 
+/// The old worker looks only after a while whether it has the right file: until then the epochs keep it from executing.
+async fn whoever_executes_by_another_file_than_is_accepted_stops(backend: Backend) {
+    let (node, database, setup) = market(backend).await;
+    let elsewhere = MARKET.replace("\"list_token_events\"", "\"delist_token_events\"");
+    for text in [&MARKET.replace(CHANGED.0, CHANGED.1), &elsewhere] {
+        let mut worker = setup.again().set("LEASE", "10s").start();
+        worker.line("executes all 2 observers").await;
+        let (listings, accepted) = (listed(&database).await, database.texts("SELECT mapping FROM markets").await);
+        let theirs = setup.folder().join("theirs.toml");
+        std::fs::write(&theirs, text).unwrap();
+        let theirs = setup.again().set("MARKETS", theirs.to_str().unwrap());
+        let other = theirs.again().with("--accept-mapping").start();
+        let is_accepted = format!("SELECT COUNT(*) FROM markets WHERE mapping <> '{}'", accepted[0]);
+        database.until_some(&is_accepted, Duration::from_mins(1)).await;
+        node.node.emit(100);
+        worker.line("toy:list has stopped").await;
+        let ended = worker.kill().await;
+        other.kill().await;
+        let why = "says otherwise of it than this worker's: start this one again with that file";
+        assert!(ended.stdout.contains(why), "{}", ended.stdout);
+        if *text == elsewhere {
+            assert_eq!(listed(&database).await, listings, "nothing of the old handle");
+        } else {
+            theirs.until_caught_up().await.expect(0);
+            assert!(listed(&database).await > listings);
+            assert_eq!(changed(&database).await, listed(&database).await - listings, "nothing by the old file");
+            // As it was.
+            setup.again().with("--accept-mapping").until_caught_up().await.expect(0);
+        }
+    }
+}
+
 async fn a_stream_that_is_gone_or_read_from_elsewhere_is_refused(backend: Backend) {
     let (node, database, setup) = market(backend).await;
     let before = database.executed().await;
@@ -163,5 +196,10 @@ async fn a_stream_that_is_gone_or_read_from_elsewhere_is_refused(backend: Backen
     write(&setup, &MARKET[..MARKET.rfind("[[streams]]").unwrap()].replace("buyer = \"buyer\"\n", ""));
     setup.until_caught_up().await.expect(1).says(&["toy:buy (which is gone)"]);
     setup.again().with("--accept-mapping").until_caught_up().await.expect(0);
+    setup.until_caught_up().await.expect(0);
+    // Should it come back, its rows are still there.
+    write(&setup, &format!("{MARKET}fields.price = {{ value = 7 }}\n"));
+    setup.until_caught_up().await.expect(1).says(&["otherwise of toy:buy"]);
+    write(&setup, MARKET);
     setup.until_caught_up().await.expect(0);
 }

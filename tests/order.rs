@@ -248,18 +248,27 @@ async fn nothing_is_committed_before_the_order_is_known(backend: Backend) {
 }
 
 async fn a_parked_event_whose_transaction_cannot_be_had_blocks_nobody(backend: Backend) {
-    let database = TestDatabase::create(backend).await;
     let node = TestNode::start(Config { events: 200, ..config(77) }).await;
     let failing = TestNode::start(Config { faults: "500:1".parse::<Faults>().unwrap(), ..config(77) }).await;
-    let (here, there) = (node.url.clone(), failing.url.clone());
-    let both =
-        front(move |path| Some(if path.contains("/transactions/by_version/") { there.clone() } else { here.clone() }))
-            .await;
+    tokio::join!(
+        is_given_up(backend, &node, Some(failing.url.clone()), "500"),
+        is_given_up(backend, &node, None, "no answer in time"),
+    );
+}
+
+/// Who is asked for transactions by `node`'s events never answers that.
+async fn is_given_up(backend: Backend, node: &TestNode, asked: Option<String>, why: &str) {
+    let database = TestDatabase::create(backend).await;
+    let here = node.url.clone();
+    let is_transaction = |path: &str| path.contains("/transactions/by_version/");
+    let both = front(move |path| if is_transaction(path) { asked.clone() } else { Some(here.clone()) }).await;
     let wrong =
         FIELDS.to_owned() + &stream("list", "place_listing", "ListTokenEvent") + "fields.currency = \"coins\"\n";
     let setup = with_market(Setup::of(&database.url, &both).patient(), &wrong).set("MAX_PARKED", "10000");
     let ended = setup.until_caught_up().await.expect(0);
-    assert!(ended.error_log.contains("the place of a parked event in transaction 6"), "{}", ended.error_log);
+    for part in ["the place of a parked event in transaction 6", why] {
+        assert!(ended.error_log.contains(part), "{part:?} is not in: {}", ended.error_log);
+    }
     let listed = node.node.history().iter().filter(|event| event.stream == "list_token_events").count();
     let parked = database.number("SELECT COUNT(*) FROM dead_letters WHERE state = 'parked'").await;
     assert_eq!(parked, i64::try_from(listed).ok());

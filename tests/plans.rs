@@ -149,7 +149,7 @@ async fn a_worker_that_is_overtaken_again_and_again_ends_in_the_same_rows(backen
         }
     };
     let stopped = tokio::select! {
-        stopped = work(&node, store.recorded(disturbed.clone()), true) => stopped,
+        stopped = work(&node, store, disturbed.clone(), true) => stopped,
         () = writes => unreachable!("it has no end"),
     };
     assert!(stopped.is_empty(), "{stopped:?}");
@@ -167,15 +167,21 @@ async fn without_its_writer_a_worker_ends_and_says_so() {
     let database = TestDatabase::create(Backend::Sqlite).await;
     let store = Store::connect(&database.url.parse().unwrap()).await.unwrap();
     store.migrate_up().await.unwrap();
-    let stopped = work(&node, store.recorded(Arc::new(Bug)), false).await;
+    let stopped = work(&node, store, Arc::new(Bug), false).await;
     assert!(stopped.iter().any(|one| one.reason.contains("the writer broke down")), "{stopped:?}");
     assert_eq!(database.number("SELECT COUNT(*) FROM events").await, Some(0));
 }
 
 /// Runs a worker, for a minute at most.
-async fn work(node: &TestNode, store: Store, until_caught_up: bool) -> Vec<observer::Stopped> {
+async fn work(
+    node: &TestNode,
+    store: Store,
+    recorder: Arc<dyn Recorder>,
+    until_caught_up: bool,
+) -> Vec<observer::Stopped> {
     let markets = Arc::new(Markets::new(vec![Market::built_in("imart", None).unwrap()]).unwrap());
     store.prepare(&markets).await.unwrap();
+    let store = store.recorded(recorder);
     let config = subject::Config { nodes: vec![(node.url.parse().unwrap(), None)], archive: None };
     let nodes = Arc::new(Nodes::new(config).unwrap());
     let handle = |stream: &event_worker::market::Stream| EventHandle::at(&nodes, &stream.source);

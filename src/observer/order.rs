@@ -87,7 +87,7 @@ impl Writer {
         }
         for (version, asked) in asked {
             let is_needed = unordered.needed.contains(&version);
-            let Some(answer) = self.hear(asked, is_needed, began).await else { return slices };
+            let Some(answer) = self.hear(asked, is_needed, began + PARKED_PATIENCE).await else { return slices };
             // Who has failed is asked again.
             if let Ok(order) = answer {
                 self.orders.insert(version, order);
@@ -102,7 +102,7 @@ impl Writer {
     /// places. A stream whose source refuses to answer stops; where only parked events have use for it, it goes on without,
     /// and so it does where nobody answers for long.
     pub(super) async fn order(&mut self, versions: &Unordered, slices: &mut Vec<Slice>, began: Instant) {
-        let mut backoff = Backoff::default();
+        let (mut backoff, mut until) = (Backoff::default(), began + PARKED_PATIENCE);
         loop {
             slices.retain(|slice| self.index(slice).is_some_and(|index| self.lanes[index].holds(slice)));
             let left = self.sources(versions, slices);
@@ -113,7 +113,7 @@ impl Writer {
                 left.iter().map(|(version, lanes)| (*version, (self.lanes[lanes[0]].order)(*version))).collect();
             let (mut failed, mut is_answered) = (vec![], false);
             for (version, asked) in asked {
-                match self.hear(asked, versions.needed.contains(&version), began).await {
+                match self.hear(asked, versions.needed.contains(&version), until).await {
                     None => return,
                     Some(Ok(order)) => {
                         self.orders.insert(version, order);
@@ -124,13 +124,14 @@ impl Writer {
                     Some(Err(error)) => self.refuse(version, &left[&version], &error),
                 }
             }
-            let longest = |failed: &[(Version, SubjectError)]| failed.iter().map(|(_, error)| error.pause()).max();
-            if began.elapsed() + longest(&failed).unwrap_or_default() >= PARKED_PATIENCE {
-                for (version, error) in failed.extract_if(.., |(version, _)| !versions.needed.contains(version)) {
+            let pause = failed.iter().map(|(_, error)| error.pause()).max().unwrap_or_default();
+            // While others are needed these hold up nobody.
+            let are_needed = failed.iter().any(|(version, _)| versions.needed.contains(version));
+            if !are_needed && Instant::now() + pause >= until {
+                for (version, error) in failed.drain(..) {
                     self.forgo(version, &error);
                 }
             }
-            let pause = longest(&failed).unwrap_or_default();
             if failed.is_empty() || (is_answered && pause.is_zero()) {
                 // Whoever answers some of them will answer the others.
                 continue;
@@ -138,27 +139,30 @@ impl Writer {
             for (version, error) in failed {
                 self.tell(&left[&version], &error);
             }
-            self.wait(pause, &mut backoff).await;
+            self.wait(pause, &mut backoff, (!are_needed).then_some(until)).await;
             if self.cancel.is_cancelled() {
                 return;
+            }
+            if are_needed {
+                until = Instant::now() + PARKED_PATIENCE;
             }
         }
         self.tell_that_it_goes_on();
         self.orders.place(slices);
     }
 
-    /// What has come of it; where nobody needs it, only for as long as that is worth it. `None`: cancelled.
+    /// What has come of it; where nobody needs it, `until` then. `None`: cancelled.
     async fn hear(
         &self,
         asked: Asked,
         is_needed: bool,
-        began: Instant,
+        until: Instant,
     ) -> Option<Result<Option<EventOrder>, SubjectError>> {
         let answer = answer(asked);
         if is_needed {
             return self.cancel.run_until_cancelled(answer).await;
         }
-        let in_time = self.cancel.run_until_cancelled(timeout_at(began + PARKED_PATIENCE, answer)).await?;
+        let in_time = self.cancel.run_until_cancelled(timeout_at(until, answer)).await?;
         Some(in_time.unwrap_or_else(|_| Err(SubjectError::Unreachable("no answer in time".to_owned()))))
     }
 
@@ -200,10 +204,17 @@ impl Writer {
     }
 
     /// While nothing else can be committed, what was under way is, and its feeds learn of it; leases may go meanwhile.
-    async fn wait(&mut self, pause: Duration, backoff: &mut Backoff) {
+    async fn wait(&mut self, pause: Duration, backoff: &mut Backoff, until: Option<Instant>) {
         Box::pin(self.land()).await;
-        let _ = self.cancel.run_until_cancelled(tokio::time::sleep(pause)).await;
-        backoff.wait(&self.cancel).await;
+        let cancel = self.cancel.clone();
+        let waiting = async {
+            let _ = cancel.run_until_cancelled(tokio::time::sleep(pause)).await;
+            backoff.wait(&cancel).await;
+        };
+        match until {
+            Some(until) => _ = timeout_at(until, waiting).await,
+            None => waiting.await,
+        }
         while let Ok((index, message)) = self.messages.try_recv() {
             self.receive(index, message);
         }

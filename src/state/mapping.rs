@@ -1,7 +1,6 @@
 //! By which mapping the rows of a market were made: rows of two do not belong together, and nobody could tell them apart.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
@@ -14,7 +13,7 @@ use super::{Store, StoreError};
 use crate::chain::Source;
 use crate::market::{Market, Markets, Stream};
 
-/// Digests by the names of streams, and where these are read from by [`from`].
+/// Digests by the names of streams, or [`gone`] where the file has them no more, and where these are read from by [`from`].
 type Mapping = BTreeMap<String, String>;
 
 /// What is said behind an observer of which a file says nothing any more.
@@ -44,7 +43,9 @@ impl Store {
                     changed.join(", ")
                 )));
             }
-            let now = read(&known).into_iter().chain(said(market)).collect();
+            let mut now = read(&known);
+            now.extend(said(market));
+            now.retain(|entry, _| !is_back(entry, market));
             self.take_mapping(&writing, market, &known, &now).await
         };
         let done = done.await;
@@ -84,12 +85,19 @@ impl Store {
         market: &Market,
         known: &markets::Model,
     ) -> Result<Vec<String>, StoreError> {
+        let known = read(known);
         let mut changed = vec![];
-        for (name, before) in read(known).iter().filter(|(name, _)| !name.contains(' ')) {
-            let stream = market.streams.iter().find(|stream| stream.name() == name);
+        for stream in &market.streams {
+            let before = known.get(stream.name()).or_else(|| known.get(&gone(stream.name())));
+            let is_other = before.is_some_and(|before| **before != *stream.mapping);
+            if is_other && self.has_folded(db, &stream.observer).await? {
+                changed.push(stream.observer.to_string());
+            }
+        }
+        for name in known.keys().filter(|entry| !entry.contains(' ') && !has(market, entry)) {
             let observer = format!("{}:{name}", market.name);
-            if stream.is_none_or(|stream| **before != *stream.mapping) && self.has_folded(db, &observer).await? {
-                changed.push(observer + if stream.is_some() { "" } else { GONE });
+            if self.has_folded(db, &observer).await? {
+                changed.push(observer + GONE);
             }
         }
         Ok(changed)
@@ -103,7 +111,11 @@ impl Store {
         for market in markets.iter() {
             let known = known.iter().find(|known| known.market == *market.name).map(read).unwrap_or_default();
             for stream in &market.streams {
-                if known.get(stream.name()).is_some_and(|known| **known != *stream.mapping) {
+                let name = stream.name();
+                let is_other = known.get(name).is_some_and(|known| **known != *stream.mapping)
+                    || known.get(&from(name)).is_some_and(|known| *known != source(stream))
+                    || known.contains_key(&gone(name));
+                if is_other {
                     let why = format!(
                         "a rebuild, or another worker, has a file of market {} that says otherwise of it than this worker's: start this one again with that file",
                         market.name
@@ -122,7 +134,8 @@ impl Store {
             for market in markets.iter() {
                 if let Some(known) = self.known(&*writing, market).await? {
                     is_of(market, &known)?;
-                    self.take_mapping(&writing, market, &known, &said(market).collect()).await?;
+                    let now = said(market).chain(left(&read(&known), market)).collect();
+                    self.take_mapping(&writing, market, &known, &now).await?;
                 }
             }
             Ok(())
@@ -143,8 +156,13 @@ impl Store {
         if *now == before {
             return Ok(());
         }
-        let is_other = |stream: &&Arc<Stream>| before.get(stream.name()) != now.get(stream.name());
-        let others: Vec<_> = market.streams.iter().filter(is_other).map(|stream| stream.observer.to_string()).collect();
+        let entries: BTreeSet<_> = before.keys().chain(now.keys()).collect();
+        let others: BTreeSet<_> = entries
+            .into_iter()
+            .filter(|entry| before.get(*entry) != now.get(*entry))
+            .map(|entry| name(entry))
+            .collect();
+        let others: Vec<_> = others.into_iter().map(|name| format!("{}:{name}", market.name)).collect();
         self.hand(writing, &others, None, Duration::ZERO, true).await?;
         self.set_mapping(&**writing, market, now).await
     }
@@ -203,9 +221,32 @@ fn said(market: &Market) -> impl Iterator<Item = (String, String)> {
     mappings.chain(market.streams.iter().map(|stream| (from(stream.name()), source(stream))))
 }
 
-/// No stream has such a name.
+/// What a file leaves of streams that it no longer tells: should they come back, their rows are still there.
+fn left(before: &Mapping, market: &Market) -> Mapping {
+    let left = before.iter().filter(|(entry, _)| !has(market, name(entry)));
+    left.map(|(entry, said)| (if entry.contains(' ') { entry.clone() } else { gone(entry) }, said.clone())).collect()
+}
+
+/// Whether the entry says that a stream is gone which `market` has.
+fn is_back(entry: &str, market: &Market) -> bool {
+    has(market, name(entry)) && entry == gone(name(entry))
+}
+
+fn has(market: &Market, name: &str) -> bool {
+    market.streams.iter().any(|stream| stream.name() == name)
+}
+
+/// The stream that an entry is about: none has a space in its name.
+fn name(entry: &str) -> &str {
+    entry.split(' ').next().unwrap_or(entry)
+}
+
 fn from(name: &str) -> String {
     format!("{name} from")
+}
+
+fn gone(name: &str) -> String {
+    format!("{name} gone")
 }
 
 fn source(stream: &Stream) -> String {

@@ -375,10 +375,13 @@ fn client(are_local: bool, apart: bool) -> Result<Client, String> {
         // A redirected request would take the key elsewhere.
         .redirect(redirect::Policy::none())
         .tcp_nodelay(true);
-    if apart {
+    client = if apart {
         // Many pages at once over one connection would wait for one another.
-        client = client.http1_only();
-    }
+        client.http1_only()
+    } else {
+        // One that has died without a word would be taken for the next questions, too.
+        client.http2_keep_alive_interval(Duration::from_secs(10)).http2_keep_alive_timeout(Duration::from_secs(10))
+    };
     if are_local {
         // A proxy of the environment cannot reach this machine's own addresses.
         client = client.no_proxy();

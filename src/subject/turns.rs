@@ -13,11 +13,14 @@ const FAR: Duration = Duration::from_millis(75);
 /// How many times fewer at once while no answer has come, and of a node that is next door.
 const UNKNOWN: u32 = 2;
 const NEAR: u32 = 8;
+/// What part of the difference an answer that takes longer makes.
+const SLOWLY: u64 = 64;
 
 /// The turns of those who ask, in the order in which they come.
 pub(super) struct Turns {
     free: Semaphore,
-    /// The shortest time to an answer so far, in microseconds: a node that is busy is no further away.
+    /// About the shortest time to an answer, in microseconds, as a node that is busy is no further away. It goes up slowly, as
+    /// whoever is asked may be another one later.
     distance: AtomicU64,
 }
 
@@ -58,7 +61,9 @@ impl Turn<'_> {
     /// The node has answered.
     pub fn answered(self) {
         let took = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.turns.distance.fetch_min(took, Ordering::Relaxed);
+        let distance = self.turns.distance.load(Ordering::Relaxed);
+        let nearer = took.min(distance);
+        self.turns.distance.store(nearer + (took - nearer) / SLOWLY, Ordering::Relaxed);
     }
 }
 
@@ -84,5 +89,11 @@ mod tests {
             turn.answered();
             assert_eq!(at_once(&turns), expected, "after an answer that took {milliseconds} ms");
         }
+        for _ in 0..100 {
+            let turn = turns.take().await;
+            tokio::time::advance(Duration::from_millis(200)).await;
+            turn.answered();
+        }
+        assert_eq!(at_once(&turns), 128, "another node is asked since then, which is far away");
     }
 }
