@@ -149,7 +149,8 @@ async fn whoever_executes_by_another_file_than_is_accepted_stops(backend: Backen
         database.until_some(&is_accepted, Duration::from_mins(1)).await;
         node.node.emit(100);
         worker.line("toy:list has stopped").await;
-        let ended = worker.kill().await;
+        worker.terminate().await;
+        let ended = worker.ended(Duration::from_secs(5)).await;
         other.kill().await;
         let why = "says otherwise of it than this worker's: start this one again with that file";
         assert!(ended.stdout.contains(why), "{}", ended.stdout);
