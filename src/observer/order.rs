@@ -151,7 +151,7 @@ impl Writer {
         self.orders.place(slices);
     }
 
-    /// What has come of it; where nobody needs it, `until` then. `None`: cancelled.
+    /// What has come of it; where nobody needs it, that is waited for no longer than `until`. `None`: cancelled.
     async fn hear(
         &self,
         asked: Asked,
