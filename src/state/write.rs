@@ -41,11 +41,13 @@ pub(super) struct Statements {
     backend: DbBackend,
     tables: Tables,
     statements: Vec<Statement>,
+    /// Those that hold their values, as far as they are not among the others yet.
+    text: String,
 }
 
 impl Statements {
     pub fn new(backend: DbBackend, tables: Tables) -> Self {
-        Self { backend, tables, statements: vec![] }
+        Self { backend, tables, statements: vec![], text: String::new() }
     }
 
     pub fn backend(&self) -> DbBackend {
@@ -53,7 +55,7 @@ impl Statements {
     }
 
     pub fn push(&mut self, statement: &impl StatementBuilder) {
-        self.statements.push(self.backend.build(statement));
+        self.add(self.backend.build(statement));
     }
 
     /// Inserts rows that nobody has. A row that is there all the same fails the transaction.
@@ -79,8 +81,7 @@ impl Statements {
     }
 
     pub fn done(mut self) -> Vec<Statement> {
-        // What is left of the room for more.
-        self.statements.iter_mut().for_each(|statement| statement.sql.shrink_to_fit());
+        self.end_text();
         self.statements
     }
 
@@ -103,30 +104,50 @@ impl Statements {
             }
             while !some.is_empty() {
                 let rest = some.split_off(fitting(backend, &some));
-                self.add(statement::<E>(backend, self.tables, some, update, true)?);
+                if backend == DbBackend::Sqlite && some.iter().flatten().all(has_literal) {
+                    self.add_text::<E>(&some, update);
+                } else {
+                    self.add(statement::<E>(backend, self.tables, some, update)?);
+                }
                 some = rest;
             }
         }
     }
 
-    fn add(&mut self, mut statement: Statement) {
-        match self.statements.last_mut() {
-            Some(last) if both_are_text(last, &statement) && last.sql.len() + statement.sql.len() < MAX_TEXT => {
-                last.sql.push_str(";\n");
-                last.sql.push_str(&statement.sql);
-            }
-            _ => {
-                if statement.values.is_none() {
-                    statement.sql.reserve_exact(MAX_TEXT.saturating_sub(statement.sql.len()));
-                }
-                self.statements.push(statement);
-            }
-        }
+    fn add(&mut self, statement: Statement) {
+        self.end_text();
+        self.statements.push(statement);
     }
-}
 
-fn both_are_text(one: &Statement, other: &Statement) -> bool {
-    one.values.is_none() && other.values.is_none()
+    /// `SQLite` reads values in a text faster than it is handed them one by one, and the thread of the commits has nothing to do
+    /// but to hand it on.
+    fn add_text<E: EntityTrait>(&mut self, rows: &[Vec<Value>], update: Option<&[E::Column]>) {
+        let (before, behind) = around::<E>(self.backend, self.tables, update);
+        let values = rows.iter().flatten().map(|value| bytes_of(value) + 3).sum::<usize>();
+        let length = before.len() + values + behind.len();
+        if self.text.len() + length > MAX_TEXT {
+            self.end_text();
+        }
+        if self.text.is_empty() {
+            // Large texts that grow are copied again and again.
+            self.text.reserve(length.max(MAX_TEXT));
+        } else {
+            self.text.push_str(";\n");
+        }
+        self.text.push_str(&before);
+        literals(&mut self.text, rows);
+        self.text.push_str(&behind);
+    }
+
+    fn end_text(&mut self) {
+        if self.text.is_empty() {
+            return;
+        }
+        let mut sql = std::mem::take(&mut self.text);
+        // What is left of the room for more.
+        sql.shrink_to_fit();
+        self.statements.push(Statement { sql, values: None, db_backend: self.backend });
+    }
 }
 
 /// A statement that inserts `rows`, or rewrites the columns `update` of those that are there.
@@ -141,7 +162,7 @@ where
     E::Model: IntoActiveModel<E::ActiveModel>,
 {
     let rows: Vec<_> = rows.into_iter().map(|row| values::<E>(backend, row)).collect();
-    statement::<E>(backend, tables, rows, Some(update), false)
+    statement::<E>(backend, tables, rows, Some(update))
 }
 
 fn values<E>(backend: DbBackend, row: E::Model) -> Vec<Value>
@@ -178,23 +199,23 @@ fn bytes_of(value: &Value) -> usize {
     }
 }
 
-/// Put together here, as a query builder has no arrays per column. `SQLite` reads values in a text faster than it is handed them
-/// one by one, and the thread of the commits has nothing to do but to hand it on: so it gets them with `may_be_text`.
+/// Put together here, as a query builder has no arrays per column.
 fn statement<E: EntityTrait>(
     backend: DbBackend,
     tables: Tables,
     rows: Vec<Vec<Value>>,
     update: Option<&[E::Column]>,
-    may_be_text: bool,
 ) -> Result<Statement, StoreError> {
+    let (before, behind) = around::<E>(backend, tables, update);
+    let (rows, values) = if backend == DbBackend::Postgres { unnest(rows)? } else { placeholders(rows) };
+    Ok(Statement { sql: [before, rows, behind].concat(), values: Some(Values(values)), db_backend: backend })
+}
+
+/// What stands before and behind the rows of such a statement.
+fn around<E: EntityTrait>(backend: DbBackend, tables: Tables, update: Option<&[E::Column]>) -> (String, String) {
     let quoted = |name: &str| if backend == DbBackend::MySql { format!("`{name}`") } else { format!("\"{name}\"") };
     let table = quoted(&tables.name::<E>());
     let columns = list(E::Column::iter().map(|column| quoted(column.as_str())));
-    let (rows, values) = match backend {
-        DbBackend::Postgres => unnest(rows).map(|(rows, values)| (rows, Some(values)))?,
-        DbBackend::Sqlite if may_be_text && rows.iter().flatten().all(has_literal) => (literals(&rows), None),
-        _ => placeholders(rows),
-    };
     let conflict = match update {
         None => String::new(),
         Some(update) if backend == DbBackend::MySql => {
@@ -208,15 +229,14 @@ fn statement<E: EntityTrait>(
             format!(" ON CONFLICT ({keys}) DO UPDATE SET {update}")
         }
     };
-    let sql = format!("INSERT INTO {table} ({columns}) {rows}{conflict}");
-    Ok(Statement { sql, values: values.map(Values), db_backend: backend })
+    (format!("INSERT INTO {table} ({columns}) "), conflict)
 }
 
-fn placeholders(rows: Vec<Vec<Value>>) -> (String, Option<Vec<Value>>) {
+fn placeholders(rows: Vec<Vec<Value>>) -> (String, Vec<Value>) {
     let width = rows.first().map_or(0, Vec::len);
     let tuple = format!("({})", list(iter::repeat_n("?".to_owned(), width)));
     let tuples = list(iter::repeat_n(tuple, rows.len()));
-    (format!("VALUES {tuples}"), Some(rows.into_iter().flatten().collect()))
+    (format!("VALUES {tuples}"), rows.into_iter().flatten().collect())
 }
 
 /// What rows have, but for texts with NUL, at which a statement would end.
@@ -229,8 +249,7 @@ fn has_literal(value: &Value) -> bool {
 }
 
 /// The values themselves.
-fn literals(rows: &[Vec<Value>]) -> String {
-    let mut text = String::with_capacity(rows.iter().flatten().map(bytes_of).sum::<usize>() * 5 / 4);
+fn literals(text: &mut String, rows: &[Vec<Value>]) {
     text.push_str("VALUES ");
     for (at, row) in rows.iter().enumerate() {
         text.push_str(if at == 0 { "(" } else { ", (" });
@@ -240,14 +259,13 @@ fn literals(rows: &[Vec<Value>]) -> String {
             }
             match value {
                 // Long ones make up most of it, and the builder writes them one character at a time.
-                Value::String(Some(value)) => quote(&mut text, value),
+                Value::String(Some(value)) => quote(text, value),
                 // Into a string it cannot fail.
-                value => drop(SqliteQueryBuilder.write_value(&mut text, value)),
+                value => drop(SqliteQueryBuilder.write_value(text, value)),
             }
         }
         text.push(')');
     }
-    text
 }
 
 fn quote(text: &mut String, value: &str) {
@@ -313,7 +331,10 @@ mod tests {
         db.execute_unprepared("CREATE TABLE t (text TEXT, number INTEGER, none TEXT)").await.unwrap();
         assert!(rows.iter().flatten().all(has_literal));
         assert!(!has_literal(&"a\0b".into()) && !has_literal(&1.5.into()));
-        let sql = format!("INSERT INTO t {};\nINSERT INTO t {}", literals(&rows), literals(&rows));
+        let mut sql = "INSERT INTO t ".to_owned();
+        literals(&mut sql, &rows);
+        sql.push_str(";\nINSERT INTO t ");
+        literals(&mut sql, &rows);
         assert_eq!(db.execute_unprepared(&sql).await.unwrap().rows_affected(), 2 * rows.len() as u64);
         let all = Statement::from_string(DbBackend::Sqlite, "SELECT text, number, none FROM t ORDER BY rowid");
         let found = db.query_all_raw(all).await.unwrap();
