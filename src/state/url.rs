@@ -45,7 +45,8 @@ impl DatabaseUrl {
     /// The file of an SQLite database.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {
-        let path = self.text.split_once(':').map_or("", |(_, path)| path).trim_start_matches("//");
+        let path = self.text.split_once(':').map_or("", |(_, path)| path);
+        let path = path.strip_prefix("//").unwrap_or(path);
         let path = path.split('?').next().unwrap_or_default();
         (self.backend == DbBackend::Sqlite && path != ":memory:").then(|| path.into())
     }
@@ -130,6 +131,21 @@ mod tests {
         let url: DatabaseUrl = "mysql://worker:s3cr%40t@db:3306/market?ssl-mode=REQUIRED".parse().unwrap();
         assert_eq!(url.to_string(), "mysql://worker:***@db:3306/market");
         assert_eq!(format!("{url:?}"), url.to_string());
+    }
+
+    #[test]
+    fn a_file_is_where_the_driver_has_it() {
+        for (text, expected) in [
+            ("sqlite://event-worker.db?mode=rwc", Some("event-worker.db")),
+            ("sqlite:event-worker.db", Some("event-worker.db")),
+            ("sqlite:///var/market.db?mode=rwc", Some("/var/market.db")),
+            ("sqlite:////var/market.db", Some("/var/market.db")),
+            ("sqlite://:memory:", None),
+            ("mysql://worker@db/market", None),
+        ] {
+            let file = text.parse::<DatabaseUrl>().unwrap().file();
+            assert_eq!(file.map(|file| file.components().collect()), expected.map(PathBuf::from), "{text}");
+        }
     }
 
     #[test]
