@@ -10,7 +10,7 @@ use std::sync::Arc;
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
@@ -20,6 +20,8 @@ use super::bars::AboveBars;
 const FILE: &str = "error.log";
 const LONGEST: usize = 5 << 20;
 const OLDER_FILES: usize = 3;
+/// Lines that wait for a slow disk; beyond that they are on stdout only. Each takes 32 bytes, whether it waits or not.
+const BUFFERED_LINES: usize = 8_192;
 
 /// Where logs go, and what must never be in them.
 #[derive(Debug)]
@@ -55,7 +57,8 @@ pub fn start(config: Config) -> Option<WorkerGuard> {
         Some(Err(failure)) => (None, None, Some(failure)),
         Some(Ok(file)) => {
             let file = Telling { inner: file, is_failing: false };
-            let (writer, guard) = tracing_appender::non_blocking(Redacting { inner: file, secrets });
+            let builder = NonBlockingBuilder::default().buffered_lines_limit(BUFFERED_LINES);
+            let (writer, guard) = builder.finish(Redacting { inner: file, secrets });
             let layer = fmt::layer()
                 .with_target(false)
                 .with_ansi(false)
