@@ -14,10 +14,11 @@ use event_worker::observer::{self, Board, State};
 use event_worker::simulate::{Config, Faults};
 use event_worker::state::Store;
 use event_worker::subject::{self, EventHandles, Nodes};
+use support::canned::answering;
 use support::database::{Backend, TestDatabase};
 use support::front::front;
 use support::node::TestNode;
-use support::plain_fold::plain_fold;
+use support::plain_fold::{observer, plain_fold};
 use support::process::Setup;
 use support::tables;
 use tokio_util::sync::CancellationToken;
@@ -223,6 +224,60 @@ async fn a_stream_that_hangs_does_not_hold_back_the_others() {
     worker.terminate().await;
     worker.ended(Duration::from_secs(5)).await.expect(0);
     assert_is_plain_fold(&database, &node, "seed 37").await;
+}
+
+const UNTIMED: [&str; 2] = ["imart:create_collection", "imart:create_token"];
+
+/// How many events of the node tell no time.
+fn untimed(node: &TestNode) -> u64 {
+    let counters = node.node.counters();
+    let is_untimed = |stream: &str| UNTIMED.contains(&observer(stream));
+    counters.iter().filter(|(stream, _)| is_untimed(stream)).map(|(_, count)| count).sum()
+}
+
+/// How many of them are executed.
+async fn untimed_executed(database: &TestDatabase) -> Option<i64> {
+    let names = UNTIMED.map(|name| format!("'{name}'")).join(", ");
+    database.number(&format!("SELECT COUNT(*) FROM events WHERE observer IN ({names})")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_whose_times_are_not_to_be_had_hold_back_no_others() {
+    let node = node(Config { seed: 44, events: 900, ..Config::default() }).await;
+    let failing = TestNode::start(Config { faults: "500:1".parse().unwrap(), ..Config::default() }).await;
+    let fails = Arc::new(AtomicBool::new(true));
+    let (is_failing, here, there) = (Arc::clone(&fails), node.url.clone(), failing.url.clone());
+    let fails_there = move |path: &str| path.contains("/blocks/") && is_failing.load(Ordering::Relaxed);
+    let url = front(move |path| Some(if fails_there(path) { there.clone() } else { here.clone() })).await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let setup = Setup::of(&database.url, &url).patient();
+    let mut worker = setup.start();
+    let untimed = untimed(&node);
+    assert!(untimed > 50);
+    database.until_executed(900 - untimed, LIMIT).await;
+    worker.line("waits, node unreachable").await;
+    assert_eq!(untimed_executed(&database).await, Some(0));
+    fails.store(false, Ordering::Relaxed);
+    database.until_executed(900, LIMIT).await;
+    worker.terminate().await;
+    worker.ended(Duration::from_secs(5)).await.expect(0);
+    assert_is_plain_fold(&database, &node, "seed 44").await;
+    assert_eq!(database.number("SELECT COUNT(*) FROM events WHERE occurred_at IS NULL").await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_whose_times_are_refused_stop_alone() {
+    let node = node(Config { seed: 45, events: 900, ..Config::default() }).await;
+    let (refusing, _) = answering(403, &[], "no blocks for you").await;
+    let here = node.url.clone();
+    let url = front(move |path| Some(if path.contains("/blocks/") { refusing.clone() } else { here.clone() })).await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let ended = Setup::of(&database.url, &url).until_caught_up().await.expect(1);
+    for part in UNTIMED.into_iter().chain(["no blocks for you", "check NODE_API_KEY"]) {
+        assert!(ended.stderr.contains(part), "{part:?} is not in: {}", ended.stderr);
+    }
+    assert_eq!(untimed_executed(&database).await, Some(0));
+    assert_eq!(database.executed().await, 900 - untimed(&node));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,17 +4,17 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, Uri};
-use event_worker::chain::{RawEvent, SeqNo, Version};
+use event_worker::chain::{RawEvent, SeqNo, Timestamp, Version};
 use event_worker::market::Market;
-use event_worker::simulate::{self, CONTRACT};
-use event_worker::subject::{Blocks, EventHandle, SentTransactions, Subject, SubjectError, TableItem};
+use event_worker::simulate;
+use event_worker::subject::{EventHandle, SentTransactions, Subject, SubjectError, TableItem};
 use support::canned::{Request, answering, error_body, handle, nodes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -64,47 +64,34 @@ async fn an_event_handle_keeps_the_contract() {
     }
 }
 
-/// Of the blocks that a page needs, every other one is answered at once, the rest when asked for again.
+/// Of the blocks that events need, every other one is answered at once, the rest when asked for again.
 #[tokio::test]
 async fn blocks_that_were_answered_are_not_asked_for_again() {
     let asked: Arc<Mutex<BTreeMap<String, u32>>> = Arc::default();
     let seen = Arc::clone(&asked);
     let app = Router::new().fallback(move |uri: Uri| {
-        let body = match uri.path().strip_prefix("/v1/blocks/by_version/") {
-            None => Ok(page_of(100)),
-            Some(version) => {
-                let times = { *seen.lock().unwrap().entry(version.to_owned()).and_modify(|times| *times += 1).or_insert(1) };
-                let is_well = times > 1 || version.parse::<u64>().unwrap() % 20 == 0;
-                let block = format!(r#"{{"block_timestamp":"1700{version:0>12}","first_version":"{version}","last_version":"{version}"}}"#);
-                if is_well { Ok(block) } else { Err(StatusCode::SERVICE_UNAVAILABLE) }
-            }
-        };
-        async move { body }
+        let version = uri.path().strip_prefix("/v1/blocks/by_version/").unwrap();
+        let times = { *seen.lock().unwrap().entry(version.to_owned()).and_modify(|times| *times += 1).or_insert(1) };
+        let is_well = times > 1 || version.parse::<u64>().unwrap() % 20 == 0;
+        let block = format!(
+            r#"{{"block_timestamp":"1700{version:0>12}","first_version":"{version}","last_version":"{version}"}}"#
+        );
+        async move { if is_well { Ok(block) } else { Err(StatusCode::SERVICE_UNAVAILABLE) } }
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
-    let nodes = nodes(&url, None, None);
-    let subject = handle(Arc::clone(&nodes)).timed(Arc::new(Blocks::new(nodes)), Box::new(|_| true));
-    let page = subject.page(SeqNo::ZERO).await.unwrap();
-    let times: Vec<_> = page.events.iter().map(|event| event.block_time.unwrap()).collect();
-    assert_eq!((times.len(), times.is_sorted()), (100, true));
+    let versions: BTreeSet<_> = (1..=100).map(|number| Version::new(10 * number).unwrap()).collect();
+    let times = handle(nodes(&url, None, None)).times(&versions).await.unwrap();
+    let expected = versions
+        .iter()
+        .map(|version| (*version, Timestamp::from_micros(1_700_000_000_000_000 + u128::from(version.get())).unwrap()));
+    assert_eq!(times, expected.collect());
     let asked = asked.lock().unwrap();
     assert_eq!(asked.len(), 100);
     let wrong =
         asked.iter().find(|(version, times)| **times != 1 + u32::from(version.parse::<u64>().unwrap() % 20 != 0));
     assert_eq!(wrong, None, "asked for too often");
-}
-
-/// Events of versions that are ten apart.
-fn page_of(events: u64) -> String {
-    let event = |number: u64| {
-        format!(
-            r#"{{"version":"{}","guid":{{"creation_number":"4","account_address":"{CONTRACT}"}},"sequence_number":"{number}","type":"0x1::m::E","data":{{}}}}"#,
-            10 * number + 10
-        )
-    };
-    format!("[{}]", (0..events).map(event).collect::<Vec<_>>().join(","))
 }
 
 async fn met(status: u16, headers: &[(&str, &str)], body: &str) -> SubjectError {

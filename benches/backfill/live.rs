@@ -56,7 +56,7 @@ async fn follow(settings: &Settings, url: &DatabaseUrl) -> Result<Vec<f64>> {
     let node = simulate::Node::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let markets = Arc::new(worker::imart()?);
-    let handles = worker::handles(&format!("http://{}/v1", listener.local_addr()?), &markets)?;
+    let handles = worker::handles(&format!("http://{}/v1", listener.local_addr()?))?;
     let cancel = CancellationToken::new();
     let _stop = cancel.clone().drop_guard();
     tokio::spawn(Arc::clone(&node).serve(listener, cancel.clone()));

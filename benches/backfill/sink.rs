@@ -89,7 +89,7 @@ async fn record(
     let version = case.server.version(&store).await?;
     let tape = Arc::new(Tape::default());
     let markets = worker::imart()?;
-    let handles = worker::handles(&node.url, &markets)?;
+    let handles = worker::handles(&node.url)?;
     worker::backfill(store, markets, handles, settings.events, tape.clone()).await?;
     Ok((version, tape.take()))
 }

@@ -8,7 +8,7 @@ use event_worker::market::{Market, Markets, Stream};
 use event_worker::observer::{self, Board, Config, SCANNED_INTERVAL};
 use event_worker::state::entities::checkpoints;
 use event_worker::state::{DatabaseUrl, Recorder, Store};
-use event_worker::subject::{self, Blocks, EventHandle, EventHandles, Nodes, Subject};
+use event_worker::subject::{self, EventHandle, EventHandles, Nodes, Subject};
 use sea_orm::EntityTrait;
 use tokio_util::sync::CancellationToken;
 
@@ -33,19 +33,10 @@ pub fn nodes(url: &str) -> Result<Arc<Nodes>> {
     Ok(Arc::new(Nodes::new(subject::Config { nodes: vec![(url, None)], archive: None }).map_err(anyhow::Error::msg)?))
 }
 
-/// How the streams of `markets` are read from the node at `url`.
-pub fn handles(url: &str, markets: &Markets) -> Result<impl Fn(&Stream) -> EventHandle + use<>> {
-    let nodes = nodes(url)?;
-    let (handles, blocks) = (EventHandles::new(Arc::clone(&nodes)), Arc::new(Blocks::new(nodes)));
-    let streams: Vec<_> = markets.streams().cloned().collect();
-    Ok(move |stream: &Stream| {
-        let handle = handles.at(&stream.source);
-        let own = streams.iter().find(|own| own.observer == stream.observer && own.may_lack_time()).cloned();
-        match own {
-            Some(own) => handle.timed(Arc::clone(&blocks), Box::new(move |event| own.lacks_time(event))),
-            None => handle,
-        }
-    })
+/// How streams are read from the node at `url`.
+pub fn handles(url: &str) -> Result<impl Fn(&Stream) -> EventHandle + use<>> {
+    let handles = EventHandles::new(nodes(url)?);
+    Ok(move |stream: &Stream| handles.at(&stream.source))
 }
 
 /// The default settings, but for the pause between polls.
@@ -66,7 +57,7 @@ pub async fn time(node: &str, events: u32, url: &DatabaseUrl) -> Result<Duration
     let markets = imart()?;
     let store = prepared(url, &markets).await?;
     let start = Instant::now();
-    let handles = handles(node, &markets)?;
+    let handles = handles(node)?;
     backfill(store, markets, handles, events, last.clone()).await?;
     Ok(last.at().context("nothing was committed")? - start)
 }

@@ -9,7 +9,7 @@ use crate::config::ReadFrom;
 use crate::market::{Market, Markets, Stream, confused};
 use crate::state::{SET_START, Start, Store, Trouble};
 use crate::subject::{
-    AnySubject, Blocks, EventHandles, Locate, Nodes, Numbers, ScannedStream, StreamService, SubjectError, Transactions,
+    AnySubject, EventHandles, Locate, Nodes, Numbers, ScannedStream, StreamService, SubjectError, Transactions,
 };
 
 /// Refuses streams that cannot be read in that way.
@@ -86,7 +86,7 @@ pub fn subjects(
     service: Option<StreamService>,
     starts: Starts,
 ) -> impl Fn(&Stream) -> AnySubject + use<> {
-    let (handles, blocks) = (EventHandles::new(Arc::clone(nodes)), Arc::new(Blocks::new(Arc::clone(nodes))));
+    let handles = EventHandles::new(Arc::clone(nodes));
     let scanned = markets.streams().filter(|stream| is_scanned(stream, from));
     let types: Vec<_> = scanned.flat_map(|stream| stream.events.iter().cloned()).collect();
     let transactions = Arc::new(match service {
@@ -95,14 +95,10 @@ pub fn subjects(
     });
     let (markets, store) = (Arc::clone(markets), store.clone());
     move |stream| {
-        let own = markets.stream(&stream.observer).cloned();
         if !is_scanned(stream, from) {
-            let handle = handles.at(&stream.source);
-            return AnySubject::Handle(match own.filter(|stream| stream.may_lack_time()) {
-                Some(stream) => handle.timed(Arc::clone(&blocks), Box::new(move |event| stream.lacks_time(event))),
-                None => handle,
-            });
+            return AnySubject::Handle(handles.at(&stream.source));
         }
+        let own = markets.stream(&stream.observer).cloned();
         let numbers = if stream.source == Source::ModuleEvent { Numbers::Ours } else { Numbers::Chain };
         let market = markets.iter().find(|market| market.name == stream.market);
         let set = starts.get(&*stream.observer).copied();

@@ -80,12 +80,6 @@ impl Stream {
         }
     }
 
-    /// Whether `raw` tells no time of its own, as far as it can be understood.
-    #[must_use]
-    pub fn lacks_time(&self, raw: &RawEvent) -> bool {
-        !self.rules.has(Field::Time) || !self.decode(raw).is_ok_and(|event| event.time.is_some())
-    }
-
     fn key(&self, event: &Event, decoded: &MarketEvent) -> Result<Option<Key>, Refusal> {
         let address = |address: Option<Address>| address.map(|address| address.to_string());
         let mut text = String::new();

@@ -14,6 +14,7 @@ use super::watch::{Asked, Whom};
 use crate::chain::{SeqNo, Timestamp};
 use crate::market::Markets;
 use crate::state::now;
+use crate::subject::SubjectError;
 
 /// What an observer is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,17 @@ pub enum Cause {
     LeaseHeld,
     /// The node or the database says no; the detail tells the remedy.
     Refused,
+}
+
+impl Cause {
+    /// What an error that may pass says of a node.
+    pub(super) fn of(error: &SubjectError) -> Self {
+        match error {
+            SubjectError::Throttled { .. } => Self::Throttled,
+            SubjectError::Behind(_) => Self::NodeBehind,
+            _ => Self::NodeUnreachable,
+        }
+    }
 }
 
 /// An observer's state at one moment.

@@ -14,6 +14,7 @@ use super::duty::Duty;
 use super::lane::Sender;
 use super::pages::{Pages, Standing};
 use super::room::Ticket;
+use super::times::{self, Asking};
 use super::{Config, Stopped, reason};
 use crate::backoff::Backoff;
 use crate::chain::{ChainId, RawEvent, SeqNo, Version};
@@ -31,6 +32,7 @@ pub(super) struct Feed<S> {
     subject: Arc<S>,
     store: Store,
     pages: Pages<S>,
+    times: Asking<S>,
     lane: Sender,
     scanned: Scanned,
     board: Arc<Board>,
@@ -73,6 +75,7 @@ impl<S: Subject> Feed<S> {
             index: duty.index,
             stream: Arc::clone(&duty.stream),
             pages: Pages::new(duty.index, Arc::clone(&duty.subject), Arc::clone(&duty.room)),
+            times: Asking::new(duty.index, &duty.subject, &duty.lane, &duty.board),
             subject: Arc::clone(&duty.subject),
             store: duty.store.clone(),
             lane: duty.lane.clone(),
@@ -105,6 +108,8 @@ impl<S: Subject> Feed<S> {
                 None
             }
             End::Stopped(cause, reason) => {
+                // What has been read is committed still.
+                let _ = cancel.run_until_cancelled(self.times.finish()).await;
                 self.board.stopped(self.index, cause, &reason);
                 Some(Stopped { observer: self.stream.observer.to_string(), reason })
             }
@@ -136,6 +141,14 @@ impl<S: Subject> Feed<S> {
     async fn step(&mut self, cancel: &CancellationToken) -> Step {
         self.follow_the_writer()?;
         self.check_parked(cancel).await?;
+        if self.times.is_failing() {
+            self.lane.idle();
+            tokio::select! {
+                () = self.times.well() => {}
+                _ = self.lane.position.changed() => {}
+            }
+            return Ok(());
+        }
         if let Some(interval) = self.idle {
             return self.wait_for_more(interval, cancel).await;
         }
@@ -152,7 +165,7 @@ impl<S: Subject> Feed<S> {
                 self.scanned.tell(page.scanned, page.ledger.chain_id, self.next, &self.lane, false).await;
                 // Nothing of this stream for a while, which is no end.
                 self.settled();
-                self.board.reads(self.index, page.ledger.time);
+                self.reads(page.ledger);
                 return Ok(());
             }
             if self.following && self.next >= self.known {
@@ -166,12 +179,12 @@ impl<S: Subject> Feed<S> {
             return self.meet_gap(&page, cancel).await;
         }
         self.settled();
-        self.board.reads(self.index, page.ledger.time);
+        self.reads(page.ledger);
         let (full, ledger) = (page.full, page.ledger);
         // The archive's end: from here on the node must know.
         let was_archived = self.archived;
         self.archived &= full;
-        self.hand_over(page, good, ticket);
+        self.hand_over(page, good, ticket, cancel);
         self.check_parked(cancel).await?;
         if full && self.next > self.known {
             self.look_ahead().await;
@@ -184,6 +197,12 @@ impl<S: Subject> Feed<S> {
             return Ok(());
         }
         self.end_of_stream(ledger, false, cancel).await
+    }
+
+    fn reads(&self, ledger: Ledger) {
+        if !self.times.is_failing() {
+            self.board.reads(self.index, ledger.time);
+        }
     }
 
     /// Another worker may have executed what we wanted to; or the writer gave up on this stream.
@@ -201,7 +220,7 @@ impl<S: Subject> Feed<S> {
     }
 
     /// Decodes the first `good` events of `page` and sends them; no more than up to the last that may be parked.
-    fn hand_over(&mut self, page: Page, good: usize, ticket: Ticket) {
+    fn hand_over(&mut self, page: Page, good: usize, ticket: Ticket, cancel: &CancellationToken) {
         let mut events = Vec::with_capacity(good);
         for raw in page.events.into_iter().take(good) {
             if self.parked >= self.config.max_parked {
@@ -214,7 +233,13 @@ impl<S: Subject> Feed<S> {
         }
         let chain_id = page.ledger.chain_id;
         self.chain_id = chain_id.or(self.chain_id);
-        self.lane.send(Slice { stream: Arc::clone(&self.stream), chain_id, epoch: self.epoch, events }, ticket);
+        let slice = Slice { stream: Arc::clone(&self.stream), chain_id, epoch: self.epoch, events };
+        let untimed = times::untimed(&slice);
+        let question = (!untimed.is_empty()).then(times::question);
+        self.lane.send(slice, ticket, question);
+        if let Some(question) = question {
+            self.times.ask(question, untimed, cancel);
+        }
     }
 
     fn decode(&mut self, raw: RawEvent) -> Executed {

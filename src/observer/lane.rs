@@ -1,13 +1,13 @@
 //! The way from a feed to the writer, and back comes what has been committed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
 use super::order::AskOrder;
 use super::room::Ticket;
-use crate::chain::{ChainId, SeqNo, Version};
+use crate::chain::{ChainId, SeqNo, Timestamp, Version};
 use crate::market::Stream;
 use crate::state::{Checkpoint, Executed, Slice};
 
@@ -22,16 +22,30 @@ pub(super) struct Position {
     pub failed: Option<String>,
 }
 
+/// The times of versions whose events tell none; or why nobody tells them.
+pub(super) type Times = Result<BTreeMap<Version, Timestamp>, String>;
+
 /// What feeds tell the writer.
 pub(super) enum Message {
     /// This worker executes the stream from here on, under the lease of that epoch, if there are leases.
     Open(SeqNo, Option<i64>),
     /// It no longer does.
     Close,
-    /// Events to commit, and their room; more are coming at once.
-    Slice(Slice, Ticket),
+    /// Events to commit, and their room; more are coming at once. They may have to wait for the answer to a question: their
+    /// times.
+    Slice { slice: Slice, ticket: Ticket, question: Option<u64> },
+    /// The answer to that question.
+    Times(u64, Times),
     /// Nothing is coming for now: others need not wait for this lane.
     Idle,
+}
+
+/// A slice that waits for times.
+struct Untimed {
+    question: u64,
+    end: SeqNo,
+    /// Why they are not to be had.
+    refusal: Option<String>,
 }
 
 /// A feed's end.
@@ -56,6 +70,8 @@ pub(super) struct Lane {
     expected: SeqNo,
     chain_id: Option<ChainId>,
     events: VecDeque<Executed>,
+    /// The slices that wait for times, by where they begin: nothing from there on is committed.
+    untimed: BTreeMap<SeqNo, Untimed>,
     /// By the end of the slice that each came with.
     tickets: VecDeque<(SeqNo, Ticket)>,
 }
@@ -71,10 +87,15 @@ impl Sender {
         let _ = self.messages.send((self.index, Message::Close));
     }
 
-    /// Sends `slice`, with the room that it takes.
-    pub fn send(&self, slice: Slice, ticket: Ticket) {
+    /// Sends `slice`, with the room that it takes, and the question whose answer will tell the times that it lacks.
+    pub fn send(&self, slice: Slice, ticket: Ticket, question: Option<u64>) {
         // Never closed while a feed lives but at the end of the program.
-        let _ = self.messages.send((self.index, Message::Slice(slice, ticket)));
+        let _ = self.messages.send((self.index, Message::Slice { slice, ticket, question }));
+    }
+
+    /// Answers such a question.
+    pub fn answer(&self, question: u64, times: Times) {
+        let _ = self.messages.send((self.index, Message::Times(question, times)));
     }
 
     /// Tells that nothing is coming for now.
@@ -95,6 +116,7 @@ impl Lane {
             expected: next,
             chain_id: None,
             events: VecDeque::new(),
+            untimed: BTreeMap::new(),
             tickets: VecDeque::new(),
         }
     }
@@ -114,7 +136,8 @@ impl Lane {
             }
             Message::Close => self.close(),
             Message::Idle => self.busy = false,
-            Message::Slice(slice, ticket) => {
+            Message::Times(question, times) => self.told(question, times),
+            Message::Slice { slice, ticket, question } => {
                 // A feed may not know yet that another worker was faster, or that the writer gave up here. What is dropped
                 // must give its room back at once: nothing will be committed that would.
                 if self.has_failed() || !self.is_open || slice.epoch != self.epoch || slice.end() <= self.expected {
@@ -123,6 +146,9 @@ impl Lane {
                 }
                 self.busy = true;
                 self.chain_id = slice.chain_id.or(self.chain_id);
+                if let Some(question) = question {
+                    self.untimed.insert(slice.start(), Untimed { question, end: slice.end(), refusal: None });
+                }
                 self.tickets.push_back((slice.end(), ticket));
                 let expected = self.expected;
                 self.events.extend(slice.events.into_iter().filter(|event| event.raw.seq_no >= expected));
@@ -130,29 +156,77 @@ impl Lane {
         }
     }
 
-    /// How many events wait.
+    fn told(&mut self, question: u64, times: Times) {
+        // Whoever asked for a lease that is gone is not answered any more.
+        let Some((start, untimed)) = self.untimed.iter_mut().find(|(_, untimed)| untimed.question == question) else {
+            return;
+        };
+        let (start, end) = (*start, untimed.end);
+        match times {
+            Ok(times) => {
+                self.untimed.remove(&start);
+                let at = |seq_no| self.events.partition_point(|event| event.raw.seq_no < seq_no);
+                let its = at(start)..at(end);
+                for event in self.events.range_mut(its) {
+                    if let Some(time) = times.get(&event.raw.version) {
+                        event.is_of(*time, &self.stream);
+                    }
+                }
+            }
+            Err(why) => untimed.refusal = Some(why),
+        }
+        self.meet_refusal();
+    }
+
+    /// Fails once everything in front of what is refused has been committed.
+    fn meet_refusal(&mut self) {
+        let Some(first) = self.untimed.first_entry() else { return };
+        if *first.key() <= self.expected && first.get().refusal.is_some() {
+            let refusal = first.remove().refusal.unwrap_or_default();
+            self.fail(refusal);
+        }
+    }
+
+    /// Whether there are events whose times are asked for.
+    pub fn is_untimed(&self) -> bool {
+        !self.untimed.is_empty()
+    }
+
+    /// How many events wait, for whatever.
     pub fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// The versions of what is waiting, ascending.
-    pub fn versions(&self) -> impl DoubleEndedIterator<Item = Version> {
-        self.events.iter().map(|event| event.raw.version)
+    /// The versions of those that wait behind the first so many.
+    pub fn versions_behind(&self, first: usize) -> impl Iterator<Item = Version> {
+        self.events.range(first.min(self.events.len())..).map(|event| event.raw.version)
     }
 
-    /// The events of `version` that are waiting.
+    /// How many events wait for nothing but to be committed.
+    fn ready(&self) -> usize {
+        let Some((first, _)) = self.untimed.first_key_value() else { return self.events.len() };
+        self.events.partition_point(|event| event.raw.seq_no < *first)
+    }
+
+    /// The versions of what can be committed, ascending.
+    pub fn versions(&self) -> impl DoubleEndedIterator<Item = Version> {
+        self.events.range(..self.ready()).map(|event| event.raw.version)
+    }
+
+    /// The events of `version` that are waiting, for whatever.
     pub fn of_version(&self, version: Version) -> impl Iterator<Item = &Executed> {
         let first = self.events.partition_point(|event| event.raw.version < version);
         self.events.range(first..).take_while(move |event| event.raw.version == version)
     }
 
-    /// How many events wait up to `horizon`.
+    /// How many events up to `horizon` can be committed.
     pub fn waiting(&self, horizon: Version) -> usize {
-        self.events.partition_point(|event| event.raw.version <= horizon)
+        self.events.partition_point(|event| event.raw.version <= horizon).min(self.ready())
     }
 
+    /// Whether nothing can be committed.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.ready() == 0
     }
 
     /// Takes all events up to `horizon`.
@@ -170,10 +244,12 @@ impl Lane {
     pub fn settle(&mut self, next: SeqNo) {
         self.expected = self.expected.max(next);
         self.events.retain(|event| event.raw.seq_no >= next);
+        self.untimed.retain(|_, untimed| untimed.end > next);
         while self.tickets.front().is_some_and(|(end, _)| *end <= next) {
             self.tickets.pop_front();
         }
         self.position.send_modify(|position| position.next = position.next.max(next));
+        self.meet_refusal();
     }
 
     /// The checkpoint has been read again.
@@ -192,6 +268,7 @@ impl Lane {
     fn close(&mut self) {
         (self.is_open, self.busy) = (false, false);
         self.events.clear();
+        self.untimed.clear();
         self.tickets.clear();
     }
 
@@ -252,12 +329,12 @@ mod tests {
         let ticket = || room.ticket(0, Version::default(), (1 << 19) + 1);
         lane.receive(Message::Open(SeqNo::new(1_000).unwrap(), Some(1)));
         for start in (0..1_000).step_by(50) {
-            sender.send(slice(stream, start..start + 50), ticket().unwrap());
+            sender.send(slice(stream, start..start + 50), ticket().unwrap(), None);
             lane.receive(received.recv().await.unwrap().1);
         }
         assert!(lane.is_empty() && !lane.busy);
         // Partly old: the rest is kept, and its room too.
-        sender.send(slice(stream, 990..1_010), ticket().unwrap());
+        sender.send(slice(stream, 990..1_010), ticket().unwrap(), None);
         lane.receive(received.recv().await.unwrap().1);
         assert!(ticket().is_none());
         assert_eq!(lane.take(Version::max()).unwrap().start(), SeqNo::new(1_000).unwrap());
@@ -265,5 +342,102 @@ mod tests {
         lane.settle(SeqNo::new(1_010).unwrap());
         assert!(ticket().is_some(), "all room is back");
         assert!(ticket().is_some(), "and stays");
+    }
+
+    fn lane(stream: &Arc<Stream>) -> Lane {
+        let mut lane =
+            Lane::new(stream, SeqNo::ZERO, Box::new(|_| AbortOnDropHandle::new(tokio::spawn(async { Ok(None) }))));
+        lane.receive(Message::Open(SeqNo::ZERO, Some(1)));
+        lane
+    }
+
+    /// Gives `lane` a slice of ten events from `start` on, each of a version of its number.
+    fn give(lane: &mut Lane, room: &Arc<Room>, start: u64, question: Option<u64>) {
+        let mut slice = slice(&lane.stream, start..start + 10);
+        for event in &mut slice.events {
+            event.raw.version = version(event.raw.seq_no.get());
+        }
+        let ticket = room.ticket(0, Version::default(), 1).unwrap();
+        lane.receive(Message::Slice { slice, ticket, question });
+    }
+
+    fn version(number: u64) -> Version {
+        Version::new(number).unwrap()
+    }
+
+    fn at(number: u64) -> SeqNo {
+        SeqNo::new(number).unwrap()
+    }
+
+    /// Times of all versions there may be.
+    fn times(micros: u128) -> BTreeMap<Version, Timestamp> {
+        (0..100).map(|number| (version(number), Timestamp::from_micros(micros).unwrap())).collect()
+    }
+
+    /// A lane for which five slices have come; those from 10 and 30 on wait for their times.
+    fn waiting_lane() -> (Lane, Arc<Room>) {
+        let stream = &Market::built_in("imart", None).unwrap().streams[6];
+        let (mut lane, room) = (lane(stream), Room::new(1, 1 << 20));
+        room.withdraw(0);
+        for (start, question) in [(0, None), (10, Some(1)), (20, None), (30, Some(3)), (40, None)] {
+            give(&mut lane, &room, start, question);
+        }
+        (lane, room)
+    }
+
+    fn ready(lane: &Lane) -> usize {
+        let ready = lane.waiting(Version::max());
+        assert_eq!((lane.versions().count(), lane.is_empty()), (ready, ready == 0));
+        ready
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_its_times_is_not_taken_nor_what_is_behind_it() {
+        let (mut lane, _room) = waiting_lane();
+        assert_eq!((ready(&lane), lane.len()), (10, 50));
+        lane.receive(Message::Times(3, Ok(times(3))));
+        lane.receive(Message::Times(2, Ok(times(2))));
+        assert_eq!(ready(&lane), 10);
+        assert_eq!(lane.take(Version::max()).unwrap().end(), at(10));
+        assert!(lane.is_empty() && lane.is_untimed() && lane.take(Version::max()).is_none());
+        lane.receive(Message::Times(1, Ok(times(1))));
+        let taken = lane.take(Version::max()).unwrap();
+        let told: Vec<_> = taken.events.iter().map(|event| event.raw.block_time).collect();
+        let ten = |micros: Option<u128>| [micros.and_then(Timestamp::from_micros); 10];
+        assert_eq!(told, [ten(Some(1)), ten(None), ten(Some(3)), ten(None)].concat());
+        assert_eq!(taken.events.iter().filter(|event| event.lacks_time()).count(), 20);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_stops_a_lane_where_it_stands_and_nowhere_before() {
+        let (mut lane, _room) = waiting_lane();
+        let failed = |lane: &Lane| lane.position.borrow().failed.clone();
+        lane.receive(Message::Times(3, Err("no".to_owned())));
+        assert_eq!(lane.take(Version::max()).unwrap().end(), at(10));
+        lane.settle(at(10));
+        lane.receive(Message::Times(1, Ok(times(1))));
+        assert_eq!(lane.take(Version::max()).unwrap().end(), at(30));
+        assert_eq!(failed(&lane), None);
+        lane.settle(at(30));
+        assert_eq!(failed(&lane).as_deref(), Some("no"));
+    }
+
+    /// Another worker has executed them, or has the lease now.
+    #[tokio::test]
+    async fn nobody_waits_for_times_of_what_is_no_longer_here() {
+        let (mut lane, room) = waiting_lane();
+        lane.settle(at(15));
+        assert_eq!(ready(&lane), 0);
+        lane.settle(at(20));
+        assert_eq!(ready(&lane), 10);
+        lane.receive(Message::Times(1, Err("no".to_owned())));
+        assert_eq!((ready(&lane), lane.has_failed()), (10, false));
+        lane.receive(Message::Close);
+        lane.receive(Message::Open(at(30), Some(1)));
+        give(&mut lane, &room, 30, Some(5));
+        lane.receive(Message::Times(3, Ok(times(3))));
+        assert_eq!(ready(&lane), 0, "that was another slice");
+        lane.receive(Message::Times(5, Ok(times(5))));
+        assert_eq!(ready(&lane), 10);
     }
 }

@@ -2,9 +2,8 @@
 //!
 //! Which observers this worker executes say the leases that it keeps ([`lease`]). While it has one it is on [`duty`]: a
 //! [`feed`] reads [`pages`], several at once while it is behind, within the [`room`] that all feeds share, checks and decodes
-//! them. One [`writer`] takes what all feeds have ready, in ledger order where they are far behind, asks for the [`order`] within a
-//! version where rows depend on it, and commits it. What is
-//! going on stands on the [`board`], from which the [`reporter`] tells `observer_status`,
+//! them, and asks for the [`times`] of events that tell none. One [`writer`] takes what all feeds have ready, in ledger order
+//! where they are far behind, asks for the [`order`] within a version where rows depend on it, and commits it. What is going on stands on the [`board`], from which the [`reporter`] tells `observer_status`,
 //! [`metrics`] Prometheus, and [`progress`] people; [`watch`] names whoever does not answer.
 
 mod board;
@@ -21,6 +20,7 @@ mod reason;
 mod reporter;
 mod room;
 mod speed;
+mod times;
 mod watch;
 mod writer;
 

@@ -45,11 +45,11 @@ impl Writer {
     /// Hands `message` to its lane, and asks for the orders that its events need, as far as that can be seen without the
     /// database.
     pub(super) fn receive(&mut self, index: usize, message: Message) {
-        let is_slice = matches!(message, Message::Slice(..));
+        let is_slice = matches!(message, Message::Slice { .. });
         let before = self.lanes[index].len();
         self.lanes[index].receive(message);
         if is_slice {
-            let mut new: Vec<_> = self.lanes[index].versions().skip(before).collect();
+            let mut new: Vec<_> = self.lanes[index].versions_behind(before).collect();
             new.dedup();
             for version in new {
                 if !self.ahead.contains_key(&version) && self.needs_order(version) {
@@ -73,6 +73,15 @@ impl Writer {
         let last = slices.iter().filter_map(|slice| slice.events.last()).map(|event| event.raw.version).max();
         let later = self.ahead.split_off(&last.unwrap_or_default().next());
         let asked = std::mem::replace(&mut self.ahead, later);
+        let is_taken = |version: &Version| {
+            let has = |slice: &Slice| slice.events.binary_search_by_key(version, |event| event.raw.version).is_ok();
+            slices.iter().any(has)
+        };
+        // Events that wait for their times are not among them.
+        let (asked, later): (BTreeMap<_, _>, BTreeMap<_, _>) = asked.into_iter().partition(|(version, _)| {
+            is_taken(version) || self.lanes.iter().all(|lane| lane.of_version(*version).next().is_none())
+        });
+        self.ahead.extend(later);
         if asked.is_empty() {
             return slices;
         }
@@ -186,13 +195,8 @@ impl Writer {
     }
 
     fn tell(&mut self, lanes: &[usize], error: &SubjectError) {
-        let cause = match error {
-            SubjectError::Throttled { .. } => Cause::Throttled,
-            SubjectError::Behind(_) => Cause::NodeBehind,
-            _ => Cause::NodeUnreachable,
-        };
         for lane in lanes {
-            self.board.waits(*lane, cause, &error.to_string());
+            self.board.waits(*lane, Cause::of(error), &error.to_string());
             self.unordered.insert(*lane);
         }
     }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::chain::Version;
 
 /// Pages that are asked for at once; fewer are sent while a node wants fewer.
-const REQUESTS: usize = 64;
+const REQUESTS: usize = 28;
 
 pub(super) struct Room {
     state: Mutex<State>,

@@ -1,6 +1,6 @@
 //! The watchdog: whoever is asked and does not answer is named after some seconds, without an error from anybody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,6 +104,11 @@ impl<S: Subject> Subject for Watched<S> {
     async fn order(&self, version: Version) -> Result<Option<EventOrder>, SubjectError> {
         let _asking = self.asking();
         self.subject.order(version).await
+    }
+
+    async fn times(&self, versions: &BTreeSet<Version>) -> Result<BTreeMap<Version, Timestamp>, SubjectError> {
+        let _asking = self.asking();
+        self.subject.times(versions).await
     }
 
     async fn counter(&self) -> Result<Counter, SubjectError> {

@@ -23,7 +23,7 @@ use super::watch::{Asking, Whom};
 use crate::backoff::Backoff;
 use crate::chain::{SeqNo, Version};
 use crate::market::{Markets, Stream};
-use crate::state::{After, Committed, EVENTS_PER_COMMIT, Orders, Plan, Slice, Store, StoreError, Trouble};
+use crate::state::{After, Committed, Orders, Plan, Slice, Store, StoreError, Trouble};
 use crate::subject::Subject;
 
 /// How long streams that are catching up wait for one another's next page, so that events come in ledger order and late
@@ -140,7 +140,7 @@ impl Writer {
             let nothing = self.lanes.iter().all(Lane::is_empty);
             let missing = !nothing && self.lanes.iter().any(|lane| lane.busy && lane.is_empty());
             let coming = self.lanes.iter().any(|lane| lane.busy);
-            let early = coming && self.under_way.is_some() && self.waiting() < EVENTS_PER_COMMIT;
+            let early = coming && self.under_way.is_some() && self.waiting() < self.store.batch();
             if !nothing && !missing && !early {
                 return Some(self.take());
             }
@@ -164,7 +164,7 @@ impl Writer {
     fn waits(&self) -> Waits {
         match &self.under_way {
             Some(_) => Waits::Database,
-            None if self.room.is_asking() => Waits::Node,
+            None if self.room.is_asking() || self.lanes.iter().any(Lane::is_untimed) => Waits::Node,
             None => Waits::Decode,
         }
     }
@@ -187,7 +187,9 @@ impl Writer {
             biased;
             () = self.cancel.cancelled() => More::Came,
             committed = committed => {
-                self.landed(committed).await;
+                if let Some(UnderWay { slices, .. }) = self.under_way.take() {
+                    self.landed(slices, committed).await;
+                }
                 More::Came
             }
             message = self.messages.recv() => match message {
@@ -216,8 +218,9 @@ impl Writer {
         let mut horizon = self.horizon();
         let mut versions: Vec<_> =
             self.lanes.iter().flat_map(|lane| lane.versions().take_while(|version| *version <= horizon)).collect();
-        if versions.len() > EVENTS_PER_COMMIT {
-            horizon = *versions.select_nth_unstable(EVENTS_PER_COMMIT - 1).1;
+        let most = self.store.batch();
+        if versions.len() > most {
+            horizon = *versions.select_nth_unstable(most - 1).1;
         }
         self.lanes.iter_mut().filter_map(|lane| lane.take(horizon)).collect()
     }
@@ -233,7 +236,9 @@ impl Writer {
             let _asking = Asking::of(&board, Whom::Database);
             store.plan(&markets, planned, before).await
         });
-        let Some(plan) = self.cancel.run_until_cancelled(AbortOnDropHandle::new(plan)).await else { return };
+        let cancel = self.cancel.clone();
+        let plan = self.receiving(cancel.run_until_cancelled(AbortOnDropHandle::new(plan))).await;
+        let Some(plan) = plan else { return };
         self.board.waited(Waits::Decode, asked.elapsed());
         let asked = Instant::now();
         let plan = match plan {
@@ -293,13 +298,28 @@ impl Writer {
 
     /// Waits for the commit under way; whether it was done as planned.
     pub(super) async fn land(&mut self) -> bool {
-        let Some(under_way) = &mut self.under_way else { return true };
-        let committed = (&mut under_way.commit).await;
-        self.landed(committed).await
+        let Some(UnderWay { slices, commit, .. }) = self.under_way.take() else { return true };
+        let committed = self.receiving(commit).await;
+        self.landed(slices, committed).await
     }
 
-    async fn landed(&mut self, committed: Result<Result<Committed, StoreError>, JoinError>) -> bool {
-        let Some(UnderWay { slices, .. }) = self.under_way.take() else { return true };
+    /// Waits for `task`. What comes meanwhile is received, so that what has to be known of it is asked for at once.
+    async fn receiving<T>(&mut self, task: impl Future<Output = T>) -> T {
+        let mut task = std::pin::pin!(task);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut task => return done,
+                Some((index, message)) = self.messages.recv() => self.receive(index, message),
+            }
+        }
+    }
+
+    async fn landed(
+        &mut self,
+        slices: Arc<[Slice]>,
+        committed: Result<Result<Committed, StoreError>, JoinError>,
+    ) -> bool {
         match committed {
             Ok(Ok(_)) => {
                 self.done(&slices);

@@ -39,6 +39,20 @@ pub struct Executed {
     pub meaning: Result<Entry, Refusal>,
 }
 
+impl Executed {
+    /// Whether nobody has told when it was.
+    #[must_use]
+    pub fn lacks_time(&self) -> bool {
+        self.raw.block_time.is_none() && !self.meaning.as_ref().is_ok_and(|entry| entry.event.time.is_some())
+    }
+
+    /// It is of a block of that time.
+    pub fn is_of(&mut self, time: Timestamp, stream: &Stream) {
+        self.raw.block_time = Some(time);
+        self.meaning = stream.entry(&self.raw);
+    }
+}
+
 /// What a commit did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {

@@ -65,9 +65,6 @@ use crate::chain::SeqNo;
 use tables::Tables;
 use wal::Wal;
 
-/// How many events go into one transaction, but for the last version's: more are faster and need more memory.
-pub const EVENTS_PER_COMMIT: usize = 1_000;
-
 /// A connected database.
 #[derive(Clone)]
 pub struct Store {
@@ -118,8 +115,17 @@ impl Store {
     #[must_use]
     pub fn room(&self) -> usize {
         match self.backend {
-            DbBackend::MySql => 13 << 20,
-            _ => 8 << 20,
+            DbBackend::MySql => 16 << 20,
+            _ => 12 << 20,
+        }
+    }
+
+    /// How many events go into one transaction, but for the last version's: more are faster, and need more memory.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        match self.backend {
+            DbBackend::Sqlite => 1_500,
+            _ => 1_000,
         }
     }
 

@@ -1,9 +1,10 @@
 //! A stream wherever it is read from, so that one worker has streams of several kinds.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Counter, EventHandle, Page, ScannedStream, Subject, SubjectError};
-use crate::chain::{EventOrder, SeqNo, Version};
+use crate::chain::{EventOrder, SeqNo, Timestamp, Version};
 
 /// One of the kinds of subjects that a worker reads.
 pub enum AnySubject {
@@ -39,6 +40,13 @@ impl Subject for AnySubject {
         match self {
             Self::Handle(handle) => handle.order(version).await,
             Self::Scanned(stream) => stream.order(version).await,
+        }
+    }
+
+    async fn times(&self, versions: &BTreeSet<Version>) -> Result<BTreeMap<Version, Timestamp>, SubjectError> {
+        match self {
+            Self::Handle(handle) => handle.times(versions).await,
+            Self::Scanned(stream) => stream.times(versions).await,
         }
     }
 

@@ -2,31 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::Deserialize;
 
 use super::answer::Answer;
-use super::turns::{Turn, Turns};
+use super::turns::Turns;
 use super::{Nodes, SubjectError};
-use crate::chain::{RawEvent, Timestamp, Version};
+use crate::chain::{Timestamp, Version};
 
 /// Blocks that are remembered.
 const KEPT: usize = 10_000;
 
 /// The blocks of a ledger, as far as they were asked for.
-pub struct Blocks {
-    nodes: Arc<Nodes>,
+#[derive(Default)]
+pub(super) struct Blocks {
     /// By their last version.
     known: Mutex<BTreeMap<Version, Block>>,
-    /// Of all streams together.
+    /// Of those who ask for one.
     turns: Turns,
 }
-
-/// Whether an event tells no time of its own.
-pub type Untimed = Box<dyn Fn(&RawEvent) -> bool + Send + Sync>;
 
 #[derive(Clone, Copy)]
 struct Block {
@@ -35,31 +32,17 @@ struct Block {
     time: Timestamp,
 }
 
-impl Blocks {
-    /// Those of these nodes.
-    #[must_use]
-    pub fn new(nodes: Arc<Nodes>) -> Self {
-        Self { nodes, known: Mutex::default(), turns: Turns::default() }
-    }
-
-    /// Gives the `untimed` of `events` the times of their blocks. One whose block nobody has any more stays without.
-    pub(super) async fn fill(&self, events: &mut [RawEvent], untimed: &Untimed) -> Result<(), SubjectError> {
-        let mut asked: BTreeSet<_> = events.iter().filter(|event| untimed(event)).map(|event| event.version).collect();
-        let mut times = BTreeMap::new();
+impl Nodes {
+    /// The times of the blocks that hold `versions`; without those that nobody has any more.
+    pub(super) async fn times(
+        &self,
+        versions: &BTreeSet<Version>,
+    ) -> Result<BTreeMap<Version, Timestamp>, SubjectError> {
+        let (mut asked, mut times) = (versions.clone(), BTreeMap::new());
         while !asked.is_empty() {
             let is_failing = AtomicBool::new(false);
-            let answers: FuturesUnordered<_> = asked
-                .iter()
-                .map(async |version| {
-                    let turn = self.turns.take().await;
-                    if is_failing.load(Ordering::Relaxed) {
-                        return None;
-                    }
-                    let answer = self.time(*version, turn).await;
-                    is_failing.fetch_or(answer.is_err(), Ordering::Relaxed);
-                    Some((*version, answer))
-                })
-                .collect();
+            let answers: FuturesUnordered<_> =
+                asked.iter().map(async |version| Some((*version, self.time(*version, &is_failing).await?))).collect();
             let (mut failed, mut is_answered) = (None::<SubjectError>, false);
             // All that are under way: whatever they bring is not asked for again.
             for (version, answer) in answers.collect::<Vec<_>>().await.into_iter().flatten() {
@@ -67,7 +50,7 @@ impl Blocks {
                     Ok(time) => {
                         is_answered = true;
                         asked.remove(&version);
-                        times.insert(version, time);
+                        times.extend(time.map(|time| (version, time)));
                     }
                     Err(error) if error.may_pass() => {
                         failed = failed.into_iter().chain([error]).max_by_key(SubjectError::pause);
@@ -82,27 +65,36 @@ impl Blocks {
                 None => {}
             }
         }
-        for event in events {
-            event.block_time = times.get(&event.version).copied().flatten().or(event.block_time);
-        }
-        Ok(())
+        Ok(times)
     }
 
-    /// The time of the block that holds `version`; `None` where that is pruned, and no archive has it.
-    async fn time(&self, version: Version, turn: Turn<'_>) -> Result<Option<Timestamp>, SubjectError> {
-        if let Some(block) = self.known(version) {
-            return Ok(Some(block.time));
+    /// The time of the block that holds `version`, if anybody has it. `None`: not asked, as another one has failed.
+    async fn time(&self, version: Version, is_failing: &AtomicBool) -> Option<Result<Option<Timestamp>, SubjectError>> {
+        if let Some(block) = self.blocks.known(version) {
+            return Some(Ok(Some(block.time)));
+        }
+        let turn = self.blocks.turns.take().await;
+        if is_failing.load(Ordering::Relaxed) {
+            return None;
+        }
+        if let Some(block) = self.blocks.known(version) {
+            return Some(Ok(Some(block.time)));
         }
         let path = format!("/blocks/by_version/{version}?with_transactions=false");
         // In a box, as hundreds may wait for their turns.
-        let block = Box::pin(self.nodes.ask_about(version, &path, |answer| read(answer, version))).await?;
-        turn.answered();
-        Ok(block.map(|block| {
-            self.remember(block);
-            block.time
+        let asked = Box::pin(self.ask_about(version, &path, |answer| read(answer, version))).await;
+        is_failing.fetch_or(asked.is_err(), Ordering::Relaxed);
+        Some(asked.map(|block| {
+            turn.answered();
+            block.map(|block| {
+                self.blocks.remember(block);
+                block.time
+            })
         }))
     }
+}
 
+impl Blocks {
     fn known(&self, version: Version) -> Option<Block> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.range(version..).next().map(|(_, block)| *block).filter(|block| block.first <= version)

@@ -1,6 +1,6 @@
 //! Event handles, read page by page from a node's REST API.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -9,11 +9,10 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Handle, handles};
-use super::blocks::{Blocks, Untimed};
 use super::node::Question;
 use super::page::PageLimit;
 use super::{Counter, Ledger, Nodes, Page, Resource, Subject, SubjectError};
-use crate::chain::{self, Address, EventOrder, SeqNo, Source, Version};
+use crate::chain::{self, Address, EventOrder, SeqNo, Source, Timestamp, Version};
 
 /// The event handles that a worker reads: those that one resource holds are looked at together.
 pub struct EventHandles {
@@ -29,8 +28,6 @@ pub struct EventHandle {
     limit: PageLimit,
     /// What the events' guids must have, once the resource has told.
     creation_number: OnceLock<u64>,
-    /// Where the times of events are found that tell none of their own, and which those are.
-    times: Option<(Arc<Blocks>, Untimed)>,
 }
 
 /// How a node is asked for a handle.
@@ -146,13 +143,7 @@ impl EventHandle {
 
     fn of(nodes: Arc<Nodes>, account: Address, place: Place) -> Self {
         let (limit, creation_number) = (PageLimit::default(), OnceLock::new());
-        Self { nodes, account, place, limit, creation_number, times: None }
-    }
-
-    /// The same, but `untimed` events get the times of their blocks before a page is given.
-    #[must_use]
-    pub fn timed(self, blocks: Arc<Blocks>, untimed: Untimed) -> Self {
-        Self { times: Some((blocks, untimed)), ..self }
+        Self { nodes, account, place, limit, creation_number }
     }
 
     /// The resource that holds it, and where in it.
@@ -198,11 +189,8 @@ impl EventHandle {
                 self.nodes.ask(question, read).await
             };
             match asked {
-                Ok((mut page, ledger)) => {
+                Ok((page, ledger)) => {
                     self.limit.fits(limit);
-                    if let Some((blocks, untimed)) = &self.times {
-                        blocks.fill(&mut page.events, untimed).await?;
-                    }
                     return Ok(Page { ledger, ..page });
                 }
                 Err(SubjectError::TooLong(_)) if self.limit.is_too_long(limit) => {}
@@ -255,6 +243,10 @@ impl Subject for EventHandle {
 
     async fn order(&self, version: Version) -> Result<Option<EventOrder>, SubjectError> {
         self.nodes.order(version).await
+    }
+
+    async fn times(&self, versions: &BTreeSet<Version>) -> Result<BTreeMap<Version, Timestamp>, SubjectError> {
+        self.nodes.times(versions).await
     }
 
     async fn counter(&self) -> Result<Counter, SubjectError> {

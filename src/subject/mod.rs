@@ -19,13 +19,13 @@ mod scan;
 mod turns;
 mod url;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
 pub use account::{Resource, SentTransactions, TableItem};
 pub use answer::{event_of_line, events_of_page};
 pub use any::AnySubject;
-pub use blocks::{Blocks, Untimed};
 pub use error::SubjectError;
 pub use handle::{EventHandle, EventHandles};
 pub use indexer::{IndexedCollection, IndexedToken, Indexer};
@@ -58,6 +58,14 @@ pub trait Subject: Send + Sync + 'static {
     /// The order of all events of a version; `None`: the source cannot tell, or has it no more.
     fn order(&self, _version: Version) -> impl Future<Output = Result<Option<EventOrder>, SubjectError>> + Send {
         async { Ok(None) }
+    }
+
+    /// When these versions were, for events that tell no time; without those of which the source cannot tell, or has it no more.
+    fn times(
+        &self,
+        _versions: &BTreeSet<Version>,
+    ) -> impl Future<Output = Result<BTreeMap<Version, Timestamp>, SubjectError>> + Send {
+        async { Ok(BTreeMap::new()) }
     }
 
     /// How many events the stream has, as the source knows now.

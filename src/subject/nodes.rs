@@ -8,6 +8,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Client, redirect};
 
 use super::answer::{Answer, Failed, Failure};
+use super::blocks::Blocks;
 use super::node::{Clients, Node, Question};
 use super::turns::Turns;
 use super::{Ledger, NodeUrl, SubjectError};
@@ -35,6 +36,7 @@ pub struct Nodes {
     newest_version: AtomicU64,
     /// Of those who ask for the order within a version, all beside the blocks, as each holds up the writer first.
     pub(super) orders: Turns,
+    pub(super) blocks: Blocks,
     /// The chain whose answers are taken.
     chain: OnceLock<Chain>,
     /// What to do about a refusal, where it is not a node's.
@@ -74,6 +76,7 @@ impl Nodes {
             named: Mutex::default(),
             newest_version: AtomicU64::new(0),
             orders: Turns::default(),
+            blocks: Blocks::default(),
             chain: OnceLock::new(),
             remedy: None,
         })

@@ -127,7 +127,10 @@ impl<S: Subject> Feed<S> {
             Tail::End => {
                 self.settled();
                 self.scanned.tell(counter.ledger.version, counter.ledger.chain_id, self.next, &self.lane, false).await;
-                self.board.caught_up(self.index);
+                // What was read last may wait for its times.
+                if self.lane.position.borrow().next >= self.next {
+                    self.board.caught_up(self.index);
+                }
                 self.rest();
                 Ok(())
             }
