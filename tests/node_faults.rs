@@ -265,6 +265,37 @@ async fn events_whose_times_are_not_to_be_had_hold_back_no_others() {
     assert_eq!(database.number("SELECT COUNT(*) FROM events WHERE occurred_at IS NULL").await, Some(0));
 }
 
+/// Nobody says that a stream has caught up whose last events still wait for their times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_waits_for_times_too() {
+    let node = node(Config { seed: 46, events: 300, ..Config::default() }).await;
+    let failing = TestNode::start(Config { faults: "500:1".parse().unwrap(), ..Config::default() }).await;
+    let fails = Arc::new(AtomicBool::new(false));
+    let (is_failing, here, there) = (Arc::clone(&fails), node.url.clone(), failing.url.clone());
+    let fails_there = move |path: &str| path.contains("/blocks/") && is_failing.load(Ordering::Relaxed);
+    let url = front(move |path| Some(if fails_there(path) { there.clone() } else { here.clone() })).await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let mut worker = Setup::of(&database.url, &url).set("POLL_INTERVAL", "100ms").start();
+    let caught_up = "imart:create_token is caught up";
+    worker.line(caught_up).await;
+    fails.store(true, Ordering::Relaxed);
+    let before = untimed(&node);
+    node.node.emit(200);
+    let (emitted, untimed) = (node.node.history().len() as u64, untimed(&node));
+    assert!(untimed > before);
+    database.until_executed(emitted - (untimed - before), LIMIT).await;
+    worker.line("waits, node unreachable").await;
+    // Several polls later.
+    let (asked, polled) = (failing.node.requests(), node.node.requests());
+    until("asked again", || failing.node.requests() > asked && node.node.requests() > polled + 20).await;
+    assert_eq!(worker.count(caught_up), 1);
+    fails.store(false, Ordering::Relaxed);
+    database.until_executed(emitted, LIMIT).await;
+    worker.terminate().await;
+    worker.ended(Duration::from_secs(5)).await.expect(0);
+    assert_is_plain_fold(&database, &node, "seed 46").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_whose_times_are_refused_stop_alone() {
     let node = node(Config { seed: 45, events: 900, ..Config::default() }).await;
