@@ -108,8 +108,12 @@ impl<S: Subject> Feed<S> {
                 None
             }
             End::Stopped(cause, reason) => {
-                // What has been read is committed still.
-                let _ = cancel.run_until_cancelled(self.times.finish()).await;
+                // What has been read is committed still, as far as it can be.
+                if self.lane.position.borrow().failed.is_none() {
+                    let _ = cancel.run_until_cancelled(self.times.finish()).await;
+                }
+                self.times.stop().await;
+                self.lane.leave();
                 self.board.stopped(self.index, cause, &reason);
                 Some(Stopped { observer: self.stream.observer.to_string(), reason })
             }
@@ -145,7 +149,7 @@ impl<S: Subject> Feed<S> {
             self.lane.idle();
             tokio::select! {
                 () = self.times.well() => {}
-                _ = self.lane.position.changed() => {}
+                changed = self.lane.position.changed() => return changed.map_err(|_| End::Cancelled),
             }
             return Ok(());
         }

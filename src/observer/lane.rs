@@ -38,6 +38,8 @@ pub(super) enum Message {
     Times(u64, Times),
     /// Nothing is coming for now: others need not wait for this lane.
     Idle,
+    /// Nothing more is coming, nor are any times.
+    Leave,
 }
 
 /// A slice that waits for times.
@@ -98,6 +100,11 @@ impl Sender {
         let _ = self.messages.send((self.index, Message::Times(question, times)));
     }
 
+    /// What waits for times waits in vain, and nothing more is coming; what is ready is committed still.
+    pub fn leave(&self) {
+        let _ = self.messages.send((self.index, Message::Leave));
+    }
+
     /// Tells that nothing is coming for now.
     pub fn idle(&self) {
         let _ = self.messages.send((self.index, Message::Idle));
@@ -136,6 +143,7 @@ impl Lane {
             }
             Message::Close => self.close(),
             Message::Idle => self.busy = false,
+            Message::Leave => self.leave(),
             Message::Times(question, times) => self.told(question, times),
             Message::Slice { slice, ticket, question } => {
                 // A feed may not know yet that another worker was faster, or that the writer gave up here. What is dropped
@@ -184,6 +192,15 @@ impl Lane {
         if *first.key() <= self.expected && first.get().refusal.is_some() {
             let refusal = first.remove().refusal.unwrap_or_default();
             self.fail(refusal);
+        }
+    }
+
+    fn leave(&mut self) {
+        self.busy = false;
+        if let Some((start, _)) = self.untimed.first_key_value() {
+            self.events.truncate(self.ready());
+            self.tickets.retain(|(end, _)| end <= start);
+            self.untimed.clear();
         }
     }
 
@@ -420,6 +437,14 @@ mod tests {
         assert_eq!(failed(&lane), None);
         lane.settle(at(30));
         assert_eq!(failed(&lane).as_deref(), Some("no"));
+    }
+
+    #[tokio::test]
+    async fn who_leaves_keeps_what_is_ready_and_no_room_for_the_rest() {
+        let (mut lane, _room) = waiting_lane();
+        assert_eq!(lane.tickets.len(), 5);
+        lane.receive(Message::Leave);
+        assert_eq!((ready(&lane), lane.len(), lane.tickets.len(), lane.is_untimed()), (10, 10, 1, false));
     }
 
     /// Another worker has executed them, or has the lease now.

@@ -77,10 +77,11 @@ impl Writer {
             let has = |slice: &Slice| slice.events.binary_search_by_key(version, |event| event.raw.version).is_ok();
             slices.iter().any(has)
         };
-        // Events that wait for their times are not among them.
-        let (asked, later): (BTreeMap<_, _>, BTreeMap<_, _>) = asked.into_iter().partition(|(version, _)| {
-            is_taken(version) || self.lanes.iter().all(|lane| lane.of_version(*version).next().is_none())
-        });
+        let (asked, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            asked.into_iter().partition(|(version, _)| is_taken(version));
+        // Events that wait for their times are taken later; others are gone.
+        let waits = |version: Version| self.lanes.iter().any(|lane| lane.of_version(version).next().is_some());
+        let later: Vec<_> = others.into_iter().filter(|(version, _)| waits(*version)).collect();
         self.ahead.extend(later);
         if asked.is_empty() {
             return slices;

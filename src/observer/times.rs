@@ -63,7 +63,7 @@ impl<S: Subject> Asking<S> {
         let _ = self.failing.subscribe().wait_for(|failing| *failing == 0).await;
     }
 
-    /// Waits for all answers, as long as none fails; then nothing more is asked.
+    /// Waits for all answers, as long as none fails.
     pub async fn finish(&mut self) {
         let mut failing = self.failing.subscribe();
         let answers = async { while self.questions.join_next().await.is_some() {} };
@@ -71,6 +71,10 @@ impl<S: Subject> Asking<S> {
             () = answers => {}
             _ = failing.wait_for(|failing| *failing > 0) => {}
         }
+    }
+
+    /// Asks no more.
+    pub async fn stop(&mut self) {
         self.questions.shutdown().await;
     }
 }
@@ -88,7 +92,7 @@ async fn answer<S: Subject>(
     loop {
         let error = match cancel.run_until_cancelled(subject.times(versions)).await? {
             Ok(times) => {
-                if is_failing.is_some() {
+                if is_failing.take().is_some() && *failing.borrow() == 0 {
                     board.reads(index, None);
                 }
                 return Some(Ok(times));
@@ -100,6 +104,10 @@ async fn answer<S: Subject>(
         }
         is_failing.get_or_insert_with(|| Failing::of(failing));
         board.waits(index, Cause::of(&error), &error.to_string());
+        if matches!(error, SubjectError::Throttled { .. }) {
+            // The node has said how long; one pause is met by all that are under way.
+            backoff.reset();
+        }
         cancel.run_until_cancelled(tokio::time::sleep(error.pause())).await?;
         backoff.wait(cancel).await;
     }

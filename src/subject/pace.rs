@@ -11,7 +11,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// After a 429 half as many requests at once, and twice as many again after each such time of answers without one.
 const RECOVERY: Duration = Duration::from_millis(250);
 /// So many at once are as many as anybody asks: from there on nobody counts.
-const FULL: usize = 384;
+const FULL: usize = 448;
 
 /// What a node puts up with, as far as it has told.
 #[derive(Debug, Default)]
