@@ -356,6 +356,10 @@ impl Writer {
     fn unsettled(&self, mut slice: Slice) -> Option<Slice> {
         let lane = self.index(&slice).map(|index| &self.lanes[index]).filter(|lane| !lane.has_failed())?;
         let next = lane.position.borrow().next;
+        // What is before it was given up, as this worker did not have the stream for a while: both are read again.
+        if next < slice.start() {
+            return None;
+        }
         slice.events.retain(|event| event.raw.seq_no >= next);
         (!slice.events.is_empty()).then_some(slice)
     }
