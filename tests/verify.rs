@@ -115,7 +115,7 @@ async fn what_a_worker_has_made_is_verified(backend: Backend) {
 
 async fn it_is_verified_beside_a_live_worker(backend: Backend) {
     let database = TestDatabase::create(backend).await;
-    let node = TestNode::start(Config { seed: 22, events: 1_000, rate: 300.0, ..Config::default() }).await;
+    let node = TestNode::start(Config { seed: 22, events: 1_000, rate: 60.0, ..Config::default() }).await;
     let worker = Setup::of(&database.url, &node.url).start();
     database.until_executed(1_000, LIMIT).await;
     let setup = verify(&database, &node);
