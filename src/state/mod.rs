@@ -115,7 +115,8 @@ impl Store {
     #[must_use]
     pub fn room(&self) -> usize {
         match self.backend {
-            DbBackend::MySql => 16 << 20,
+            DbBackend::MySql => 15 << 20,
+            DbBackend::Sqlite => 10 << 20,
             _ => 12 << 20,
         }
     }
