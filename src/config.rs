@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use crate::market;
+use crate::market::{self, nearest};
 use crate::state::DatabaseUrl;
 use crate::subject::NodeUrl;
 use crate::telemetry::log;
@@ -50,7 +50,7 @@ pub struct Database {
         hide_env_values = true,
         value_name = "URL",
         help_heading = "Settings",
-        long_help = "Where orders and history are kept: mysql://user:password@host:3306/database, postgres://… or sqlite://file.db?mode=rwc [default: sqlite://event-worker.db?mode=rwc]"
+        long_help = "Where orders and history are kept: mysql://user:password@host:3306/database, postgres://… or sqlite://file.db?mode=rwc; demo and selftest make a temporary one unless told otherwise [default: sqlite://event-worker.db?mode=rwc]"
     )]
     database_url: Option<String>,
     /// Another name of `DATABASE_URL`, which wins
@@ -322,11 +322,17 @@ impl Worker {
 impl Logs {
     /// What is shown on the console.
     pub fn filter(&self) -> Result<EnvFilter> {
-        EnvFilter::try_new(log::quieted(set_or(&self.rust_log, default::RUST_LOG))).map_err(|error| SettingError {
+        const EXPECTED: &str = "expected error, warn, info, debug, or module=level";
+        let wrong = |why: String| SettingError {
             setting: "RUST_LOG",
             value: self.rust_log.clone(),
-            remedy: format!("{error}; expected error, warn, info, debug, or module=level"),
-        })
+            remedy: format!("{why}; {EXPECTED}"),
+        };
+        let text = set_or(&self.rust_log, default::RUST_LOG);
+        if let Some(level) = text.split(',').find_map(misspelt_level) {
+            return Err(wrong(format!("no level; did you mean `{level}`?")));
+        }
+        EnvFilter::try_new(log::quieted(text)).map_err(|error| wrong(error.to_string()))
     }
 
     /// The same, but with nothing below WARN unless asked for.
@@ -405,6 +411,30 @@ fn without_password(url: &str) -> String {
 
 fn percent_decoded(text: &str) -> String {
     url::form_urlencoded::parse(text.replace('+', "%2B").as_bytes()).map(|(name, _)| name.into_owned()).collect()
+}
+
+/// The level that one of the words of `RUST_LOG` is nearly: a filter would take it for a module, and show nothing else.
+fn misspelt_level(word: &str) -> Option<&'static str> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let word = word.trim();
+    let is_level = word.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+    if is_level { None } else { nearest(word, LEVELS) }
+}
+
+/// Names in the environment that are nearly settings', each with the one that may be meant. Short ones may mean anything.
+#[must_use]
+pub fn misspelt() -> Vec<(String, String)> {
+    const SHORT: usize = 6;
+    let environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let known = names();
+    let meant = |name: String| {
+        let meant = nearest(&name, known.iter().map(String::as_str))?.to_owned();
+        Some((name, meant))
+    };
+    let mut told: Vec<_> =
+        environment.filter(|name| name.len() >= SHORT && !known.contains(name)).filter_map(meant).collect();
+    told.sort();
+    told
 }
 
 /// All settings that `.env.example` must list.

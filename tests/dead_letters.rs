@@ -199,7 +199,7 @@ async fn discarded_events_stay_out_of_the_tables_until_somebody_wants_them(backe
     let retried = parked.dead_letters("discard imart:buy 0 --reason spam").await.expect(1);
     assert!(retried.stdout.contains("imart:buy 0: was retried"), "{}", retried.stdout);
     let missing = parked.dead_letters("retry imart:delist 0").await.expect(1);
-    assert!(missing.stdout.contains("there is no dead letter imart:delist 0"), "{}", missing.stdout);
+    assert!(missing.stdout.contains("imart:delist 0: there is no such dead letter"), "{}", missing.stdout);
 
     let listed = parked.dead_letters("list --state discarded --json").await.expect(0);
     let listed: Vec<Value> = listed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -15,7 +15,7 @@ use support::process::Setup;
 const NO_NODE: &str = "http://127.0.0.1:9/v1";
 
 /// A setting, its value, and what the message must say besides the two.
-const REFUSED: [(&str, &str, &str); 31] = [
+const REFUSED: [(&str, &str, &str); 32] = [
     ("DATABASE_URL", "mssql://host/db", "unknown scheme"),
     ("DATABASE_URL", "market.db", "no scheme"),
     ("DATABASE_URL", "mysql://host", "no database name"),
@@ -46,6 +46,7 @@ const REFUSED: [(&str, &str, &str); 31] = [
     ("NODE_URL", ",", "names no node"),
     ("NODE_ARCHIVE_URL", "archive", "like https://fullnode"),
     ("API_LISTEN", "8080", "127.0.0.1:8080"),
+    ("RUST_LOG", "sqlx=warn,inof", "did you mean `info`?"),
     ("RUST_LOG", "event_worker=loud", "expected error, warn, info, debug"),
 ];
 
@@ -77,6 +78,30 @@ async fn what_is_refused_is_shown_without_its_secrets() {
         ended.says(&[&format!("{name}={shown}: ")]);
         assert!(!ended.stderr.contains("sh@") && !ended.stderr.contains("hush"), "{}", ended.stderr);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_are_nearly_settings_are_told() {
+    let node = small_node().await;
+    let setup = Setup::new().set("NODE_URL", &node.url).set("MARKETSS", "imart").set("LES", "-R");
+    std::fs::write(setup.folder().join(".env"), "POLL_INTERVALL=1s\nSOMEBODY_ELSES=1\n").unwrap();
+    let ended = setup.until_caught_up().await.expect(0);
+    let told: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!(
+        told,
+        [
+            "warning: MARKETSS is no setting, and is ignored; did you mean `MARKETS`?",
+            "warning: POLL_INTERVALL is no setting, and is ignored; did you mean `POLL_INTERVAL`?"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_yet_is_told_by_commands_that_read_it() {
+    let setup = Setup::new().set("DATABASE_URL", "sqlite://absent.db?mode=rwc").command("status");
+    let ended = setup.to_end().await.expect(1);
+    ended.says(&["there is no database absent.db yet", "start `event-worker` first"]);
+    assert!(databases(setup.folder()).is_empty());
 }
 
 #[tokio::test]

@@ -162,8 +162,8 @@ fn room(url: &DatabaseUrl) -> Option<Line> {
         Ok(()) => Line::ok(CHECK, format!("{} has room", folder.display())),
         Err(error) => Line::fail(
             CHECK,
-            format!("{}: {error}", folder.display()),
-            "make room, or the folder writable: SQLite writes files beside the database",
+            format!("no file can be written in {}: {error}", folder.display()),
+            "make room, make the folder writable, or set DATABASE_URL elsewhere: SQLite writes files beside the database",
         ),
     })
 }

@@ -35,7 +35,7 @@ enum What {
         #[arg(long, value_enum, default_value_t = State::Parked)]
         state: State,
         /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 20)]
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
         limit: u64,
         /// One JSON object a line, with all columns
         #[arg(long)]
@@ -117,9 +117,14 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
             let markets = retry.markets.markets()?;
             let keys = retry.one.as_ref().map(|observer| keys(observer, &retry.seq_nos)).transpose()?;
             let store = connect_to_schema(&args.database).await?;
-            Retrier { store: &store, markets: &markets, discarded: retry.discarded, tally: Tally::default() }
-                .retry(keys, retry.of.as_deref())
-                .await
+            Retrier {
+                store: &store,
+                markets: &markets,
+                discarded: retry.discarded,
+                tally: Tally { retrying: true, ..Tally::default() },
+            }
+            .retry(keys, retry.of.as_deref())
+            .await
         }
         What::Discard { observer, seq_nos, reason } => {
             if reason.trim().is_empty() {
@@ -127,8 +132,8 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
             }
             let keys = keys(&observer, &seq_nos)?;
             let store = connect_to_schema(&args.database).await?;
-            let mut tally = Tally::default();
-            tally.add(patiently(|| store.discard(&keys, &reason)).await?, false)?;
+            let mut tally = Tally { retrying: false, ..Tally::default() };
+            tally.add(patiently(|| store.discard(&keys, &reason)).await?)?;
             tally.outcome()
         }
     }
@@ -243,12 +248,12 @@ impl Retrier<'_> {
     async fn batch(&mut self, keys: &[LetterKey]) -> Outcome {
         let together = patiently(|| self.store.retry(self.markets, keys, self.discarded)).await;
         let error = match together {
-            Ok(handled) => return self.tally.add(handled, true),
+            Ok(handled) => return self.tally.add(handled),
             Err(error) if error.trouble() != Trouble::Lasting => return Err(error.into()),
             Err(error) => error,
         };
         if let [key] = keys {
-            return self.tally.add(vec![(key.clone(), Handled::Impossible(error.to_string()))], true);
+            return self.tally.add(vec![(key.clone(), Handled::Impossible(error.to_string()))]);
         }
         for key in keys {
             Box::pin(self.batch(std::slice::from_ref(key))).await?;
@@ -274,6 +279,8 @@ async fn patiently<T>(task: impl AsyncFn() -> Result<T, StoreError>) -> Result<T
 /// What came of it all.
 #[derive(Default)]
 struct Tally {
+    /// Or discarding.
+    retrying: bool,
     retried: u64,
     discarded: u64,
     unchanged: u64,
@@ -282,7 +289,7 @@ struct Tally {
 
 impl Tally {
     /// Counts, and names each that is not simply done.
-    fn add(&mut self, handled: Vec<(LetterKey, Handled)>, retrying: bool) -> Outcome {
+    fn add(&mut self, handled: Vec<(LetterKey, Handled)>) -> Outcome {
         for (key, done) in handled {
             let said = match done {
                 Handled::Retried => {
@@ -297,7 +304,7 @@ impl Tally {
                     self.unchanged += 1;
                     "was retried before: nothing to do".to_owned()
                 }
-                Handled::DiscardedBefore(reason) if retrying => {
+                Handled::DiscardedBefore(reason) if self.retrying => {
                     self.failed += 1;
                     format!("is discarded ({reason}): say --discarded to retry it all the same")
                 }
@@ -320,17 +327,17 @@ impl Tally {
     }
 
     fn outcome(self) -> Outcome {
-        let Self { retried, discarded, unchanged, failed } = self;
+        let Self { retrying, retried, discarded, unchanged, failed } = self;
         let counts = [(retried, "retried"), (discarded, "discarded"), (unchanged, "unchanged"), (failed, "not done")];
         let told: Vec<_> =
             counts.iter().filter(|(count, _)| *count > 0).map(|(n, what)| format!("{n} {what}")).collect();
         print(&if told.is_empty() { "nothing is parked".to_owned() } else { told.join(", ") })?;
-        match failed {
-            0 => Ok(()),
-            _ => Err(Failure::Failed(format!(
-                "{failed} dead letters could not be handled, each is named above: mend the market file (MARKETS) and try again, or discard them with a reason"
-            ))),
-        }
+        let remedy = match (failed, retrying) {
+            (0, _) => return Ok(()),
+            (_, true) => ": mend the market file (MARKETS) and try again, or discard them with a reason",
+            (_, false) => "",
+        };
+        Err(Failure::Failed(format!("{failed} dead letters could not be handled, each is named above{remedy}")))
     }
 }
 

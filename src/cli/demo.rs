@@ -14,7 +14,7 @@ use crate::observer::{Board, Snapshot, State};
 use crate::simulate::{Config, Node};
 use crate::state::{DatabaseUrl, Filter, Store, now};
 use crate::telemetry::bars::AboveBars;
-use crate::telemetry::table::{brief, table};
+use crate::telemetry::table::{brief, printable, table};
 
 const TICK: Duration = Duration::from_millis(50);
 
@@ -42,14 +42,18 @@ pub async fn run(args: Args, logs: &Logs) -> Outcome {
     if !args.rate.is_finite() || args.rate < 0.0 {
         return Err(Failure::Setting(format!("--rate {}: expected events per second, 0 or more", args.rate)));
     }
-    let (url, _folder) = database(&args.database)?;
+    let (url, folder) = database(&args.database)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let node_url = format!("http://{}/v1", listener.local_addr()?);
     // On a terminal the bar and the tables say what INFO would.
     let quieter = logs.quieter();
     let _guard = log_to_stdout(if std::io::stdout().is_terminal() { &quieter } else { logs }, args.database.secrets())?;
     println!("A market is made up: {} events, seed {}. Its node: {node_url}", args.events, args.seed);
-    println!("The database: {url}\n");
+    println!("The database: {url}");
+    if folder.is_none() {
+        println!("It is the one of DATABASE_URL, and gets the made-up events.");
+    }
+    println!();
     let config = Config {
         seed: args.seed,
         events: args.events,
@@ -141,7 +145,10 @@ async fn follow(store: &Store, cancel: &CancellationToken) -> Outcome {
         let new: Vec<_> = rows.iter().filter(|row| row.version > shown).rev().map(list::activity).collect();
         shown = rows.first().map_or(shown, |row| row.version.max(shown));
         for row in new {
-            say!("{}", row.into_iter().filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join("  "));
+            say!(
+                "{}",
+                row.iter().filter(|cell| !cell.is_empty()).map(|cell| printable(cell)).collect::<Vec<_>>().join("  ")
+            );
         }
     }
     Ok(())

@@ -26,7 +26,7 @@ struct Options {
     #[arg(long, global = true)]
     json: bool,
     /// At most so many rows
-    #[arg(long, global = true, value_name = "N", default_value_t = 20)]
+    #[arg(long, global = true, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     /// Of this collection (id or name)
     #[arg(long, global = true, value_name = "ID|NAME")]

@@ -116,6 +116,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(arguments: impl Iterator<Item = OsString>) -> Outcome {
     config::read_dotenv()?;
+    for (name, meant) in config::misspelt() {
+        eprintln!("warning: {name} is no setting, and is ignored; did you mean `{meant}`?");
+    }
     let cli = match Cli::try_parse_from(with_default_command(arguments)) {
         Ok(cli) => cli,
         Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -189,7 +192,12 @@ fn log_to_stderr(logs: &Logs, secrets: Vec<String>) -> Result<Option<WorkerGuard
 
 /// Connects for a command that ends at once: what does not work now is an error, and so is a database that is not there.
 async fn connect(database: &Database) -> Result<Store, Failure> {
-    open(database, database.url_or_default()?.existing()).await
+    let url = database.url_or_default()?.existing();
+    if let Some(file) = url.file().filter(|file| !file.exists()) {
+        let there = format!("there is no database {} yet", file.display());
+        return Err(Failure::Failed(format!("{there}: start `event-worker` first, or correct DATABASE_URL")));
+    }
+    open(database, url).await
 }
 
 /// The same for one that needs the schema of this program.

@@ -128,15 +128,14 @@ fn healthy(lines: &[Line]) -> Outcome {
     let newest = lines.iter().max_by_key(|line| line.reported).and_then(|line| line.worker.as_deref());
     let matters = |line: &&Line| line.worker.as_deref() == newest || line.holder.is_some() || line.state == "stopped";
     let lines = lines.iter().filter(matters);
-    match lines.into_iter().find(|line| line.state == "stopped" || line.state == "no worker") {
-        None => Ok(()),
-        Some(line) => Err(Failure::Failed(format!(
-            "{}: {} {}",
-            line.observer,
-            line.state,
-            line.error.clone().unwrap_or_default()
-        ))),
-    }
+    let ill: Vec<_> = lines.filter(|line| line.state == "stopped" || line.state == "no worker").collect();
+    let Some(first) = ill.first() else { return Ok(()) };
+    let why = match &first.error {
+        Some(error) if first.state == "stopped" => format!("stopped: {error}"),
+        _ => format!("{}: start `event-worker`", first.state),
+    };
+    let others = if ill.len() > 1 { format!("; and {} more", ill.len() - 1) } else { String::new() };
+    Err(Failure::Failed(format!("{}: {why}{others}", first.observer)))
 }
 
 impl Line {

@@ -78,7 +78,7 @@ pub struct Snapshot {
     pub lag_seconds: Option<u64>,
     /// Since when it is in this state.
     pub since: Timestamp,
-    /// Whether another worker holds its lease, and tells of it.
+    /// Whether another worker holds its lease, or may hold it, and tells of it.
     pub elsewhere: bool,
 }
 
@@ -146,7 +146,8 @@ impl Board {
                 counter: None,
                 lag_seconds: None,
                 since: now(),
-                elsewhere: false,
+                // Until the leases say otherwise.
+                elsewhere: true,
             },
             executed_time: None,
             ledger_time: None,
@@ -320,7 +321,7 @@ impl Board {
         let observer = &lanes[index].shown.observer;
         if !waited_for.is_shared() {
             if goes_on {
-                tracing::info!("{observer} goes on after {} s", seconds_between(since, now()));
+                tracing::info!("{observer} goes on after {} s ({waited_for})", seconds_between(since, now()));
             }
             return true;
         }
@@ -333,7 +334,7 @@ impl Board {
             let seconds = seconds_between(since, now());
             match observers.len() {
                 _ if !goes_on => {}
-                1 => tracing::info!("{observer} goes on after {seconds} s"),
+                1 => tracing::info!("{observer} goes on after {seconds} s ({waited_for})"),
                 many => tracing::info!("{many} observers that waited, {waited_for}, go on after {seconds} s"),
             }
         }

@@ -177,7 +177,7 @@ impl Store {
             let (mut handled, mut changed) = (vec![], vec![]);
             for key in keys {
                 let done = match rows.remove(key) {
-                    None => unknown(key),
+                    None => unknown(),
                     Some(row) => match LetterState::of(&row)? {
                         LetterState::Parked => {
                             let (state, reason) = (LetterState::Discarded.name().to_owned(), Some(reason.to_owned()));
@@ -211,7 +211,7 @@ impl Store {
         let (mut handled, mut entries, mut changed) = (vec![], vec![], vec![]);
         for key in keys {
             let Some(row) = rows.remove(key) else {
-                handled.push((key.clone(), unknown(key)));
+                handled.push((key.clone(), unknown()));
                 continue;
             };
             let decoded = || decode(key, stored.get(key), markets.stream(&key.observer));
@@ -304,8 +304,8 @@ fn tried(
     })
 }
 
-fn unknown(key: &LetterKey) -> Handled {
-    Handled::Impossible(format!("there is no dead letter {key}: see `event-worker dead-letters list --state all`"))
+fn unknown() -> Handled {
+    Handled::Impossible("there is no such dead letter: see `event-worker dead-letters list --state all`".to_owned())
 }
 
 async fn read(

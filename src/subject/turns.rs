@@ -1,4 +1,5 @@
-//! How many short questions are asked at once: the further away the node is, the more, as each is under way for longer.
+//! How many short questions are asked at once: the longer the node takes to answer, the more. Mostly it is far away; one that
+//! is slow or busy is asked more at once, too, up to the same limit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,8 +20,7 @@ const SLOWLY: u64 = 64;
 /// The turns of those who ask, in the order in which they come.
 pub(super) struct Turns {
     free: Semaphore,
-    /// About the shortest time to an answer, in microseconds, as a node that is busy is no further away. It goes up slowly, as
-    /// whoever is asked may be another one later.
+    /// About the shortest time to an answer, in microseconds. It goes up slowly, as whoever is asked may be another one later.
     distance: AtomicU64,
 }
 

@@ -22,13 +22,18 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> St
     table.trim_fmt()
 }
 
-/// Text of any length as a cell: one line, control characters shown as `\u{..}`, as they could rewrite the terminal.
-fn cell(text: &str) -> Cell {
+/// Text of any length as part of a line, control characters shown as `\u{..}`, as they could rewrite the terminal.
+#[must_use]
+pub fn printable(text: &str) -> String {
     let clean: String = text
         .chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
         .collect();
-    let cell = Cell::new(shortened(&clean, 60));
+    shortened(&clean, 60)
+}
+
+fn cell(text: &str) -> Cell {
+    let cell = Cell::new(printable(text));
     if text == "stopped" || text == "waiting" { cell.fg(Color::Red) } else { cell }
 }
 
