@@ -116,7 +116,7 @@ impl Store {
     pub fn room(&self) -> usize {
         match self.backend {
             DbBackend::MySql => 15 << 20,
-            DbBackend::Sqlite => 10 << 20,
+            DbBackend::Sqlite => 9 << 20,
             _ => 12 << 20,
         }
     }
