@@ -121,7 +121,7 @@ impl Store {
     /// error nothing has happened, but for a lost connection at the very end: then the checkpoints decide
     /// ([`Store::checkpoint`]).
     pub async fn execute(&self, plan: Plan) -> Result<Committed, StoreError> {
-        let transaction = self.begin_on(&self.commits).await?;
+        let transaction = self.begin().await?;
         let executed = async {
             self.count_up(&transaction, Some(plan.before())).await?;
             self.carry_out(&transaction, plan).await
@@ -152,7 +152,7 @@ impl Store {
         slices: &[Slice],
         orders: Option<&Orders>,
     ) -> Result<Committed, StoreError> {
-        let transaction = self.begin_on(&self.commits).await?;
+        let transaction = self.begin().await?;
         let executed = async {
             self.count_up(&transaction, None).await?;
             let plan = answered(self.plan_alone(&*transaction, markets, slices.into(), orders)).await?;
@@ -160,6 +160,12 @@ impl Store {
         };
         let executed = executed.await;
         self.end(transaction, executed).await
+    }
+
+    /// Begins a transaction on the connection for commits.
+    pub(super) async fn begin(&self) -> Result<Writing, StoreError> {
+        let begun = self.begin_on(&self.commits.now()).await;
+        self.commits.after(begun).await
     }
 
     pub(super) async fn begin_on(&self, db: &DatabaseConnection) -> Result<Writing, StoreError> {

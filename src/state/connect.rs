@@ -11,6 +11,7 @@ use sea_orm::{ConnectOptions, Database, DbBackend};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::pool::Pool;
 use super::{DatabaseUrl, Store, StoreError, wal};
 
 /// More than the commits have: see `load`.
@@ -47,8 +48,8 @@ impl Store {
         // statements again.
         let commits = if url.backend() == DbBackend::Sqlite { 2 } else { 1 };
         // Commands that only read never open these.
-        let lazy = |connections| options(url, connections).connect_lazy(true).to_owned();
-        Ok(Self::new(db, Database::connect(lazy(commits)).await?, Database::connect(lazy(1)).await?))
+        let (commits, reads) = (Pool::new(options(url, commits)).await?, Pool::new(options(url, 1)).await?);
+        Ok(Self::new(db, commits, reads))
     }
 }
 

@@ -77,7 +77,7 @@ pub struct Effects {
 impl Store {
     /// Writes what was found, in one transaction; rows that are just so are not touched.
     pub async fn import(&self, import: &Import) -> Result<Imported, StoreError> {
-        let transaction = self.begin_on(&self.commits).await?;
+        let transaction = self.begin().await?;
         let imported = self.write_import(&transaction, import).await;
         self.end(transaction, imported).await
     }

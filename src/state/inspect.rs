@@ -17,7 +17,7 @@ pub struct ServerSetting {
 impl Store {
     /// Tries the rights that a worker needs, with statements that write no row, and one that is rolled back.
     pub async fn may_write(&self) -> Result<(), StoreError> {
-        let transaction = self.begin_on(&self.commits).await?;
+        let transaction = self.begin().await?;
         let tried = async {
             for table in TABLES {
                 let nothing = format!("INSERT INTO {table} SELECT * FROM {table} WHERE 1 = 0");

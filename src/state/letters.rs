@@ -159,7 +159,7 @@ impl Store {
         keys: &[LetterKey],
         discarded: bool,
     ) -> Result<Vec<(LetterKey, Handled)>, StoreError> {
-        let transaction = self.begin_on(&self.commits).await?;
+        let transaction = self.begin().await?;
         let done = async {
             self.count_up(&transaction, None).await?;
             self.try_again(&transaction, markets, keys, discarded).await
@@ -170,7 +170,7 @@ impl Store {
 
     /// Leaves these events out of the tables for good, for this reason, in one transaction. Safe to repeat.
     pub async fn discard(&self, keys: &[LetterKey], reason: &str) -> Result<Vec<(LetterKey, Handled)>, StoreError> {
-        let transaction = self.begin_on(&self.commits).await?;
+        let transaction = self.begin().await?;
         let done = async {
             self.count_up(&transaction, None).await?;
             let mut rows = read(&*transaction, keys).await?;

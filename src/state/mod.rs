@@ -19,6 +19,7 @@ mod merge;
 mod migrate;
 mod order;
 mod plan;
+mod pool;
 mod progress;
 mod query;
 mod rebuild;
@@ -62,6 +63,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use crate::chain::SeqNo;
+use pool::Pool;
 use tables::Tables;
 use wal::Wal;
 
@@ -70,9 +72,9 @@ use wal::Wal;
 pub struct Store {
     db: DatabaseConnection,
     /// For commits alone: its caches know the few statements and the newest pages.
-    commits: DatabaseConnection,
+    commits: Pool,
     /// One connection, for reading what the next commit is about.
-    reads: DatabaseConnection,
+    reads: Pool,
     backend: DbBackend,
     recorder: Option<Arc<dyn Recorder>>,
     /// Whose turn it is to write on `SQLite`, which has one writer at a time and lets whoever asks again first have it: a lease
@@ -103,7 +105,7 @@ impl Store {
     pub async fn close(self) -> Result<(), StoreError> {
         /// One that was given up in the middle of something may never be done with it.
         const PATIENCE: Duration = Duration::from_secs(2);
-        for pool in [self.commits, self.reads, self.db] {
+        for pool in [self.commits.now(), self.reads.now(), self.db] {
             if let Ok(closed) = timeout(PATIENCE, pool.close()).await {
                 closed?;
             }
@@ -147,7 +149,7 @@ impl Store {
         }
     }
 
-    fn new(db: DatabaseConnection, commits: DatabaseConnection, reads: DatabaseConnection) -> Self {
+    fn new(db: DatabaseConnection, commits: Pool, reads: Pool) -> Self {
         let backend = db.get_database_backend();
         let is_sqlite = backend == DbBackend::Sqlite;
         Self {

@@ -68,14 +68,16 @@ impl Store {
     ) -> Result<Option<Plan>, StoreError> {
         let (number, pending) = match before {
             Some(After { number, rows }) => (number, Some(rows)),
-            None => (answered(self.number()).await?, None),
+            None => (self.reads.after(answered(self.number()).await).await?, None),
         };
         // Events of the same version may be under way.
         if self.tables == Tables::Live && !self.parked_versions(&slices).is_empty() {
             return Ok(None);
         }
         let (told, parked) = (self.told(&slices), BTreeSet::new());
-        Ok(match answered(self.folded(&self.reads, markets, &told, &parked, Way::Ahead(pending.as_deref()))).await? {
+        let reads = self.reads.now();
+        let folded = answered(self.folded(&reads, markets, &told, &parked, Way::Ahead(pending.as_deref()))).await;
+        Ok(match self.reads.after(folded).await? {
             Some(folded) => Some(folded.plan(self, slices, number)?),
             None => None,
         })
@@ -108,8 +110,8 @@ impl Store {
     }
 
     async fn number(&self) -> Result<i64, StoreError> {
-        let row =
-            self.tables.find::<commits::Entity>().filter(commits::Column::Id.eq(THE_ROW)).one(&self.reads).await?;
+        let reads = self.reads.now();
+        let row = self.tables.find::<commits::Entity>().filter(commits::Column::Id.eq(THE_ROW)).one(&reads).await?;
         row.map(|row| row.number).ok_or_else(StoreError::no_number)
     }
 
