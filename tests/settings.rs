@@ -99,7 +99,7 @@ async fn names_that_are_nearly_settings_are_told() {
 #[tokio::test]
 async fn a_database_that_is_not_there_yet_is_told_by_commands_that_read_it() {
     let setup = Setup::new().set("DATABASE_URL", "sqlite://absent.db?mode=rwc").command("status");
-    let ended = setup.to_end().await.expect(1);
+    let ended = setup.to_end().await.expect(2);
     ended.says(&["there is no database absent.db yet", "start `event-worker` first"]);
     assert!(databases(setup.folder()).is_empty());
 }

@@ -195,7 +195,7 @@ async fn connect(database: &Database) -> Result<Store, Failure> {
     let url = database.url_or_default()?.existing();
     if let Some(file) = url.file().filter(|file| !file.exists()) {
         let there = format!("there is no database {} yet", file.display());
-        return Err(Failure::Failed(format!("{there}: start `event-worker` first, or correct DATABASE_URL")));
+        return Err(Failure::Setting(format!("{there}: start `event-worker` first, or correct DATABASE_URL")));
     }
     open(database, url).await
 }

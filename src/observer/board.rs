@@ -78,7 +78,7 @@ pub struct Snapshot {
     pub lag_seconds: Option<u64>,
     /// Since when it is in this state.
     pub since: Timestamp,
-    /// Whether another worker holds its lease, or may hold it, and tells of it.
+    /// Whether another worker holds its lease, and tells of it.
     pub elsewhere: bool,
 }
 
@@ -146,8 +146,7 @@ impl Board {
                 counter: None,
                 lag_seconds: None,
                 since: now(),
-                // Until the leases say otherwise.
-                elsewhere: true,
+                elsewhere: false,
             },
             executed_time: None,
             ledger_time: None,
