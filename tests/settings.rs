@@ -104,6 +104,15 @@ async fn a_database_that_is_not_there_yet_is_told_by_commands_that_read_it() {
     assert!(databases(setup.folder()).is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_whose_name_the_driver_decodes_is_found_again() {
+    let node = small_node().await;
+    let setup = Setup::of("sqlite://my%20market.db?mode=rwc", &node.url);
+    setup.until_caught_up().await.expect(0);
+    assert_eq!(databases(setup.folder()), ["my market.db"]);
+    setup.command("status").to_end().await.expect(0);
+}
+
 #[tokio::test]
 async fn wrong_usage_is_one_line_and_status_2() {
     for (argument, part) in [("--no-such-flag", "--no-such-flag"), ("nonsense", "nonsense")] {

@@ -193,11 +193,15 @@ fn log_to_stderr(logs: &Logs, secrets: Vec<String>) -> Result<Option<WorkerGuard
 /// Connects for a command that ends at once: what does not work now is an error, and so is a database that is not there.
 async fn connect(database: &Database) -> Result<Store, Failure> {
     let url = database.url_or_default()?.existing();
-    if let Some(file) = url.file().filter(|file| !file.exists()) {
-        let there = format!("there is no database {} yet", file.display());
-        return Err(Failure::Setting(format!("{there}: start `event-worker` first, or correct DATABASE_URL")));
-    }
-    open(database, url).await
+    let file = url.file();
+    // Only then, as the driver may read the name otherwise.
+    open(database, url).await.map_err(|failure| match file.filter(|file| !file.exists()) {
+        Some(file) => Failure::Setting(format!(
+            "there is no database {} yet: start `event-worker` first, or correct DATABASE_URL",
+            file.display()
+        )),
+        None => failure,
+    })
 }
 
 /// The same for one that needs the schema of this program.
