@@ -235,6 +235,15 @@ fn untimed(node: &TestNode) -> u64 {
     counters.iter().filter(|(stream, _)| is_untimed(stream)).map(|(_, count)| count).sum()
 }
 
+/// A front of `node` whose questions for blocks fail, at another node, while the switch is on; its URL, the switch, that node.
+async fn without_blocks(node: &TestNode, fails: bool) -> (String, Arc<AtomicBool>, TestNode) {
+    let failing = TestNode::start(Config { faults: "500:1".parse().unwrap(), ..Config::default() }).await;
+    let fails = Arc::new(AtomicBool::new(fails));
+    let (is_failing, here, there) = (Arc::clone(&fails), node.url.clone(), failing.url.clone());
+    let fails_there = move |path: &str| path.contains("/blocks/") && is_failing.load(Ordering::Relaxed);
+    (front(move |path| Some(if fails_there(path) { there.clone() } else { here.clone() })).await, fails, failing)
+}
+
 /// How many of them are executed.
 async fn untimed_executed(database: &TestDatabase) -> Option<i64> {
     let names = UNTIMED.map(|name| format!("'{name}'")).join(", ");
@@ -244,11 +253,7 @@ async fn untimed_executed(database: &TestDatabase) -> Option<i64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_whose_times_are_not_to_be_had_hold_back_no_others() {
     let node = node(Config { seed: 44, events: 900, ..Config::default() }).await;
-    let failing = TestNode::start(Config { faults: "500:1".parse().unwrap(), ..Config::default() }).await;
-    let fails = Arc::new(AtomicBool::new(true));
-    let (is_failing, here, there) = (Arc::clone(&fails), node.url.clone(), failing.url.clone());
-    let fails_there = move |path: &str| path.contains("/blocks/") && is_failing.load(Ordering::Relaxed);
-    let url = front(move |path| Some(if fails_there(path) { there.clone() } else { here.clone() })).await;
+    let (url, fails, _failing) = without_blocks(&node, true).await;
     let database = TestDatabase::create(Backend::Sqlite).await;
     let setup = Setup::of(&database.url, &url).patient();
     let mut worker = setup.start();
@@ -269,11 +274,7 @@ async fn events_whose_times_are_not_to_be_had_hold_back_no_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_follows_waits_for_times_too() {
     let node = node(Config { seed: 46, events: 300, ..Config::default() }).await;
-    let failing = TestNode::start(Config { faults: "500:1".parse().unwrap(), ..Config::default() }).await;
-    let fails = Arc::new(AtomicBool::new(false));
-    let (is_failing, here, there) = (Arc::clone(&fails), node.url.clone(), failing.url.clone());
-    let fails_there = move |path: &str| path.contains("/blocks/") && is_failing.load(Ordering::Relaxed);
-    let url = front(move |path| Some(if fails_there(path) { there.clone() } else { here.clone() })).await;
+    let (url, fails, failing) = without_blocks(&node, false).await;
     let database = TestDatabase::create(Backend::Sqlite).await;
     let mut worker = Setup::of(&database.url, &url).set("POLL_INTERVAL", "100ms").start();
     let caught_up = "imart:create_token is caught up";
